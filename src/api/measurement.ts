@@ -1,0 +1,16 @@
+/** The answer of a metric source. "No data", "source unavailable" and a value are three different things. */
+export type Measurement =
+  | { readonly kind: 'value'; readonly value: number }
+  | { readonly kind: 'no-data'; readonly reason: string }
+  | { readonly kind: 'unavailable'; readonly reason: string }
+
+/** One metric of one check, judged against its threshold. */
+export type CheckedMetric = {
+  readonly name: string
+  readonly measurement: Measurement
+  /** Only a value can pass or fail; the text is Flagger's. */
+  readonly failure?: string
+}
+
+/** How many live requests each arm served since the last complete poll, from counters. */
+export type ArmCounts = { readonly requests: number; readonly failures: number }

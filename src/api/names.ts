@@ -1,0 +1,70 @@
+/** Names of labels, annotations and derived objects: the words that other people's tools see. */
+
+export const GATE_GROUP = 'canarygate.dev'
+export const FLAGGER_GROUP = 'flagger.app'
+export const FLAGGER_API_VERSION = 'flagger.app/v1beta1'
+
+/** Field manager of everything that the agent applies. */
+export const FIELD_MANAGER = 'canarygate'
+
+/** On a namespace: `enabled` gates every Deployment in it. */
+export const LABEL_GATE = 'canarygate.dev/gate'
+export const GATE_ENABLED = 'enabled'
+
+/** On pods, their workloads' selectors and the Services' selectors: `primary` or `canary`. */
+export const LABEL_ROLE = 'canarygate.dev/role'
+/** On pods of both roles: the target's name. The apex selects it while both roles serve behind one Service. */
+export const LABEL_TARGET = 'canarygate.dev/target'
+/** On primary and canary workloads and on snapshots: the revision they hold. An annotation on pods would restart them. */
+export const LABEL_REVISION = 'canarygate.dev/revision'
+/** On everything that the agent makes. */
+export const LABEL_MANAGED_BY = 'app.kubernetes.io/managed-by'
+export const MANAGED_BY = 'canarygate'
+
+/** Annotations on the target. */
+export const ANNOTATION_REVISION = 'canarygate.dev/revision'
+/** The replicas its owner asks for. Present means: adopted, `spec.replicas` is held at 0. */
+export const ANNOTATION_REPLICAS = 'canarygate.dev/replicas'
+/** `pending`, `passed`, or `failed: <reason>`. */
+export const ANNOTATION_GATE = 'canarygate.dev/gate'
+export const ANNOTATION_REQUESTED_BY = 'canarygate.dev/requested-by'
+/** Revision of the template that served when a change was first held; set only until the target is adopted. */
+export const ANNOTATION_STABLE = 'canarygate.dev/stable-revision'
+/** `disabled` on a Deployment leaves it alone in a gated namespace. */
+export const ANNOTATION_OPT_OUT = 'canarygate.dev/gate-target'
+
+/** All annotations that the webhook writes on a target and keeps against a client's `replace`. */
+export const OWNED_TARGET_ANNOTATIONS = [
+  ANNOTATION_REVISION,
+  ANNOTATION_REPLICAS,
+  ANNOTATION_GATE,
+  ANNOTATION_REQUESTED_BY,
+  ANNOTATION_STABLE,
+] as const
+
+/** One-shot commands, as annotations on the Canary or on its target. */
+export const COMMANDS = ['promote', 'abort', 'pause', 'resume', 'retry', 'skip-step', 'restart'] as const
+export type Command = (typeof COMMANDS)[number]
+export const commandAnnotation = (command: Command): string => `${GATE_GROUP}/${command}`
+/** The manual promotion that Flagger's guides show. */
+export const ANNOTATION_FLAGGER_PROMOTE = 'flagger.app/promote'
+
+/** `kubectl rollout restart` writes this into the pod template; such a change alone is no new revision. */
+export const ANNOTATION_RESTARTED_AT = 'kubectl.kubernetes.io/restartedAt'
+export const ANNOTATION_LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
+
+export const FINALIZER = 'finalizer.flagger.app'
+
+export type Role = 'primary' | 'canary'
+
+export const primaryName = (name: string): string => `${name}-primary`
+export const canaryName = (name: string): string => `${name}-canary`
+export const roleName = (name: string, role: Role): string => `${name}-${role}`
+/** Name of the immutable snapshot (ControllerRevision) of an admitted template. */
+export const snapshotName = (target: string, revision: string): string => `${target}-${revision}`
+
+/** Longest name that still leaves room for "-primary" in a Service (a DNS label: 63 bytes). */
+export const MAX_TARGET_NAME_BYTES = 63 - '-primary'.length
+
+/** Namespaces that are never gated, whatever their labels say. CanaryGate's own comes in addition. */
+export const EXCLUDED_NAMESPACES: readonly string[] = ['kube-system', 'kube-node-lease', 'kube-public']
