@@ -1,0 +1,55 @@
+import type { Canary } from '#api/canary.ts'
+import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
+
+export type Severity = 'deny' | 'warn' | 'audit' | 'off'
+
+/** One fault found by a rule. */
+export type Finding = {
+  /** Path into the object as kubectl users write it: `spec.analysis.webhooks[0].url`. */
+  readonly field: string
+  /** What is wrong: one clause, with the value that was found. */
+  readonly message: string
+  /** The way out, with a value that would pass. */
+  readonly fix: string
+  /** Overrides the rule's own severity, where one rule finds harder and softer faults. */
+  readonly severity?: Severity
+}
+
+/** A finding as reported: with the rule that found it and the severity in force. */
+export type ReportedFinding = Finding & { readonly rule: string; readonly severity: Severity }
+
+/** What a traffic provider can do, keyed by its name; handed in, so that rules need not import `src/traffic`. */
+export type ProviderCapabilities = {
+  readonly weights: boolean
+  readonly mirror: boolean
+  readonly match: boolean
+  readonly sessionAffinity: boolean
+}
+
+/** What a rule may look at besides the Canary itself. */
+export type RuleContext = {
+  /** Used where `spec.provider` is left out. */
+  readonly defaultProvider: string
+  readonly providers: Readonly<Record<string, ProviderCapabilities>>
+  /** The stored object in an update. */
+  readonly old?: Canary
+  /** The cluster, from caches; absent offline (`lint`), and then rules that resolve references say nothing. */
+  readonly cluster?: {
+    readonly objects: ObjectReader
+    readonly target: Workload | undefined
+    readonly canaries: readonly Canary[]
+  }
+  readonly production?: boolean
+}
+
+export type Rule = {
+  /** kebab-case, stable: policies name it. */
+  readonly id: string
+  readonly default: Severity
+  /** One sentence for `docs/rules.md`: what goes wrong without it. */
+  readonly why: string
+  check(canary: Canary, context: RuleContext): readonly Finding[]
+}
+
+/** A rule about an object that is not a Canary (MetricTemplate, AlertProvider, policies). */
+export type ObjectRule<T extends KubeObject = KubeObject> = Omit<Rule, 'check'> & { check(object: T, context: RuleContext): readonly Finding[] }
