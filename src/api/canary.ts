@@ -12,7 +12,7 @@ const texts = () => Type.Optional(Type.Array(Type.String()))
 const textMap = () => Type.Optional(Type.Record(Type.String(), Type.String()))
 /** Flagger's schema says `number`, its code decodes ints: a fraction stalls its controller, so ours says integer. */
 const whole = (description?: string) => Type.Optional(Type.Integer(description === undefined ? {} : { description }))
-const oneOf = <const T extends readonly string[]>(values: T) => Type.Enum([...values] as unknown as [...T])
+const oneOf = <const T extends string[]>(values: readonly [...T]) => Type.Enum(values)
 const durationText = (description: string) => Type.Optional(Type.String({ pattern: '^[0-9]+(m|s)', description }))
 /** Any JSON object, kept as it is. */
 const anything = () => Type.Optional(Type.Object({}, { 'x-kubernetes-preserve-unknown-fields': true }))
@@ -41,7 +41,7 @@ const ThresholdRange = Type.Object({ min: Type.Optional(Type.Number()), max: Typ
 
 const CrossReference = Type.Object({ name: Type.String(), namespace: text() })
 
-const TypedReference = <const T extends readonly string[]>(kinds: T) => ({
+const TypedReference = <const T extends string[]>(kinds: readonly [...T]) => ({
   apiVersion: text(),
   kind: oneOf(kinds),
   name: Type.String(),

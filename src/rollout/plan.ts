@@ -1,0 +1,97 @@
+import type { CanarySpec } from '#api/canary.ts'
+import { DEFAULT_INTERVAL_SECONDS } from '#api/canary.ts'
+import { formatDuration, parseDuration } from '#api/duration.ts'
+
+export type Strategy = 'weighted' | 'blue-green' | 'a-b'
+
+export type PlanStep = {
+  /** Percent of live requests on the canary during this step. */
+  readonly weight: number
+  /** Time at this weight before its check. */
+  readonly intervalMs: number
+  /** Stops here until somebody resumes or promotes. */
+  readonly hold: boolean
+}
+
+export type Plan = {
+  readonly strategy: Strategy
+  /** Weighted: one entry a weight, rising. Blue/Green and A/B: one entry an iteration, at 100 (Blue/Green: 0 until the switch). */
+  readonly steps: readonly PlanStep[]
+  readonly intervalMs: number
+  /** Failed checks that end the run. */
+  readonly threshold: number
+  /** `interval x steps`: pod starts and holds come on top. */
+  readonly theoreticalMs: number
+  /** `interval x threshold`: how long a canary that fails every check lives on thresholds alone. */
+  readonly rollbackMs: number
+}
+
+export const intervalMsOf = (spec: CanarySpec): number =>
+  parseDuration(spec.analysis.interval ?? '') ?? DEFAULT_INTERVAL_SECONDS * 1_000
+
+export const thresholdOf = (spec: CanarySpec): number => Math.max(1, spec.analysis.threshold ?? 1)
+
+export function strategyOf(spec: CanarySpec): Strategy {
+  if ((spec.analysis.iterations ?? 0) <= 0) return 'weighted'
+  return (spec.analysis.match?.length ?? 0) > 0 ? 'a-b' : 'blue-green'
+}
+
+/** What an analysis with these settings will do. Settings that cannot work are the rules' business: the plan stays finite for any input. */
+export function planOf(spec: CanarySpec): Plan {
+  const intervalMs = intervalMsOf(spec)
+  const strategy = strategyOf(spec)
+  const steps = strategy === 'weighted' ? weightedSteps(spec, intervalMs) : iterationSteps(spec, intervalMs)
+  return {
+    strategy,
+    steps,
+    intervalMs,
+    threshold: thresholdOf(spec),
+    theoreticalMs: steps.reduce((sum, step) => sum + step.intervalMs, 0),
+    rollbackMs: thresholdOf(spec) * intervalMs,
+  }
+}
+
+function weightedSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
+  const { stepWeight = 0, stepWeights, maxWeight = 100 } = spec.analysis
+  if (spec.gate?.steps?.length) {
+    return spec.gate.steps.map((step) => ({
+      weight: clamp(step.weight),
+      intervalMs: parseDuration(step.interval ?? '') ?? intervalMs,
+      hold: step.hold ?? false,
+    }))
+  }
+  const step = (weight: number): PlanStep => ({ weight, intervalMs, hold: false })
+  // As in Flagger, stepWeight wins over stepWeights; its schema lets nobody give both.
+  if (stepWeight > 0) {
+    const top = maxWeight > 0 ? clamp(maxWeight) : 100
+    const weights: number[] = []
+    for (let weight = stepWeight; weight < top; weight += stepWeight) weights.push(weight)
+    return [...weights, top].map(step)
+  }
+  return (stepWeights ?? []).map((weight) => step(clamp(weight)))
+}
+
+function iterationSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
+  return Array.from({ length: spec.analysis.iterations ?? 0 }, () => ({ weight: 0, intervalMs, hold: false }))
+}
+
+const clamp = (weight: number): number => Math.min(100, Math.max(0, Math.round(weight)))
+
+/** `canary 10% -> 50% in 5 steps of 1m, then promotion`: for warnings and events. */
+export function planInWords(spec: CanarySpec): string {
+  if (spec.skipAnalysis) return 'promotion without analysis (skipAnalysis)'
+  const plan = planOf(spec)
+  const first = plan.steps[0]
+  const last = plan.steps.at(-1)
+  if (!first || !last) return 'an analysis without steps: it will not advance'
+  const end = spec.gate?.atMaxWeight === 'wait' ? 'then it waits for approval' : 'then promotion'
+  const of = formatDuration(plan.intervalMs)
+  if (plan.strategy === 'weighted') {
+    const weights = plan.steps.length === 1 ? `canary ${first.weight}%` : `canary ${first.weight}% -> ${last.weight}%`
+    return `${weights} in ${count(plan.steps.length, 'step')} of ${of}, ${end}`
+  }
+  const kind = plan.strategy === 'a-b' ? 'A/B test' : 'Blue/Green'
+  return `${kind}, ${count(plan.steps.length, 'check')} every ${of}, ${end}`
+}
+
+const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
