@@ -252,10 +252,4 @@ export type CanaryMetric = Of<typeof CanaryMetric>
 export type CanaryWebhook = Of<typeof CanaryWebhook>
 export type Canary = KubeObject & { readonly spec: CanarySpec; readonly status?: CanaryStatus }
 
-/** Name of the apex Service, the base of every generated Service and route. */
-export const apexName = (canary: Pick<Canary, 'spec'>): string => canary.spec.service?.name ?? canary.spec.targetRef.name
-
-const DEFAULT_INTERVAL_SECONDS = 60
-export const DEFAULT_PROGRESS_DEADLINE_SECONDS = 600
-export const DEFAULT_HOOK_TIMEOUT_SECONDS = 10
-export { DEFAULT_INTERVAL_SECONDS }
+export { apexName } from '#api/defaults.ts'

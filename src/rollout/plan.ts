@@ -1,5 +1,5 @@
 import type { CanarySpec } from '#api/canary.ts'
-import { DEFAULT_INTERVAL_SECONDS } from '#api/canary.ts'
+import { DEFAULT_INTERVAL_SECONDS } from '#api/defaults.ts'
 import { formatDuration, parseDuration } from '#api/duration.ts'
 
 export type Strategy = 'weighted' | 'blue-green' | 'a-b'
