@@ -1,6 +1,12 @@
 import type { KubeObject, ObjectRef } from '#api/objects.ts'
+import { kubeList, parsed, watchEvent } from '#kube/answers.ts'
+import { pause, realAfter, type After } from '#kube/clock.ts'
 import type { ClusterConfig } from '#kube/config.ts'
-import type { After } from '#kube/clock.ts'
+import { errorFromAnswer, isNotFound, KubeError } from '#kube/error.ts'
+import { splitLines } from '#kube/lines.ts'
+import { createDiscovery, resourcePath } from '#kube/resources.ts'
+import { createRateLimit, retryWait } from '#kube/retry.ts'
+import { createTransport, networkError, type WireAnswer, type WireRequest } from '#kube/transport.ts'
 
 export { KubeError, isConflict, isExpired, isNotFound } from '#kube/error.ts'
 
@@ -86,7 +92,7 @@ export type KubeClient = {
   /** Any other path, such as a SubjectAccessReview. Answers the parsed body. */
   raw(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, options?: RawOptions): Promise<unknown>
   /** Whether the API server serves this kind now, asked again after a minute: a missing provider CRD is known, not guessed. */
-  hasKind(apiVersion: string, kind: string, options?: CallOptions): Promise<boolean>
+  hasKind(apiVersion: string, kind: string): Promise<boolean>
   /** Ends idle connections; open watches are the caller's to abort. */
   close(): Promise<void>
 }
@@ -100,11 +106,165 @@ export type KubeClientOptions = {
   readonly qps?: number
   readonly burst?: number
   readonly onRequest?: (record: RequestRecord) => void
-  readonly now?: () => number
+  /** Unix or monotonic ms: only differences count. */
+  readonly now: () => number
+  readonly random: () => number
   readonly after?: After
-  readonly random?: () => number
 }
 
-export function createKubeClient(_config: ClusterConfig, _options: KubeClientOptions): KubeClient {
-  throw new Error('not written yet')
+/** Requests a second in the long run, and after a quiet time: client-go's controllers live well with these. */
+const DEFAULT_QPS = 20
+const DEFAULT_BURST = 40
+const DEFAULT_TIMEOUT_MS = 15_000
+/** A page of 500 big objects over a busy link. */
+const LIST_TIMEOUT_MS = 60_000
+
+const PATCH_CONTENT_TYPES = {
+  merge: 'application/merge-patch+json',
+  json: 'application/json-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+} as const
+/** The name says YAML; JSON is YAML. */
+const APPLY_CONTENT_TYPE = 'application/apply-patch+yaml'
+
+export function createKubeClient(config: ClusterConfig, options: KubeClientOptions): KubeClient {
+  const { userAgent, onRequest, random, now, after = realAfter } = options
+  const transport = createTransport(config, userAgent)
+  const limit = createRateLimit(options.qps ?? DEFAULT_QPS, options.burst ?? DEFAULT_BURST, now)
+  const discovery = createDiscovery(async (path) => await undefinedWhenMissing(call('GET', path, { verb: 'discover', resource: 'apiresources' })), now)
+
+  type Call = CallOptions & { readonly verb: string; readonly resource: string; readonly body?: unknown; readonly contentType?: string }
+
+  /** The parsed answer of a call: rate limited, retried where that is safe, over at its deadline. */
+  async function call(method: WireRequest['method'], path: string, told: Call): Promise<unknown> {
+    const deadline = AbortSignal.timeout(told.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+    const signal = told.signal ? AbortSignal.any([told.signal, deadline]) : deadline
+    const isLease = told.lane === 'lease'
+    const wire: WireRequest = {
+      method, path, signal,
+      lane: isLease ? 'lease' : 'calls',
+      ...(told.body === undefined ? {} : { body: JSON.stringify(told.body), contentType: told.contentType ?? 'application/json' }),
+    }
+    for (let tries = 1; ; tries += 1) {
+      if (!isLease) await waitOrThrow(limit.take(), signal, path)
+      try {
+        return await attempt(wire, told)
+      } catch (err) {
+        const failure = networkError(`${method} ${path}`, err)
+        const wait = isLease ? undefined : retryWait(method === 'GET', failure, tries, random)
+        if (wait === undefined || signal.aborted) throw failure
+        await waitOrThrow(wait, signal, path)
+      }
+    }
+  }
+
+  async function attempt(wire: WireRequest, { verb, resource }: Call): Promise<unknown> {
+    const begunAt = now()
+    let status = 0
+    try {
+      const answer = await transport.send(wire)
+      const body = parsed(await answer.body.text(), `${verb} ${resource}`, answer.statusCode)
+      status = answer.statusCode
+      if (status >= 300) throw errorFromAnswer(`${verb} ${resource}`, status, body, header(answer, 'retry-after'))
+      return body
+    } finally {
+      onRequest?.({ verb, resource, status, seconds: (now() - begunAt) / 1_000 })
+    }
+  }
+
+  async function waitOrThrow(milliseconds: number, signal: AbortSignal, path: string): Promise<void> {
+    if (milliseconds > 0) await pause(after, milliseconds, signal)
+    if (signal.aborted) throw networkError(path, signal.reason)
+  }
+
+  async function place(ref: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string }, name?: string, subresource?: string) {
+    const resource = await discovery.find(ref.apiVersion, ref.kind)
+    if (resource.namespaced && ref.namespace === undefined && name !== undefined)
+      throw new KubeError({ status: 400, reason: 'BadRequest', message: `${ref.kind} ${name} needs a namespace` })
+    return {
+      path: resourcePath(ref.apiVersion, resource, ref.namespace, name, subresource),
+      resource: subresource ? `${resource.plural}/${subresource}` : resource.plural,
+    }
+  }
+
+  /** A write to an object, which says where it belongs. */
+  async function write<T extends KubeObject>(
+    method: WireRequest['method'], verb: string, ref: ObjectRef, body: unknown,
+    told: WriteOptions & { readonly contentType?: string; readonly force?: boolean; readonly collection?: true },
+  ): Promise<T> {
+    const { subresource, fieldManager, dryRun, force, contentType, collection, ...rest } = told
+    const { path, resource } = collection
+      ? { ...(await place({ apiVersion: ref.apiVersion, kind: ref.kind, ...(ref.namespace ? { namespace: ref.namespace } : {}) })) }
+      : await place(ref, ref.name, subresource)
+    const query = queryOf({ fieldManager, force: force ? 'true' : undefined, dryRun: dryRun ? 'All' : undefined })
+    return (await call(method, path + query, { ...rest, verb, resource, body, ...(contentType ? { contentType } : {}) })) as T
+  }
+
+  async function* watch(apiVersion: string, kind: string, told: WatchOptions): AsyncGenerator<WatchEvent> {
+    const { path, resource } = await place({ apiVersion, kind, ...(told.namespace ? { namespace: told.namespace } : {}) })
+    const query = queryOf({
+      watch: 'true', allowWatchBookmarks: 'true',
+      resourceVersion: told.resourceVersion, labelSelector: told.labelSelector, fieldSelector: told.fieldSelector,
+      timeoutSeconds: told.timeoutSeconds?.toString(),
+    })
+    const begunAt = now()
+    let status = 0
+    try {
+      const answer = await transport.send({ method: 'GET', path: path + query, lane: 'watches', signal: told.signal })
+      status = answer.statusCode
+      if (status >= 300) {
+        const body = parsed(await answer.body.text(), `watch ${resource}`, status)
+        throw errorFromAnswer(`watch ${resource}`, status, body, header(answer, 'retry-after'))
+      }
+      told.onOpen?.()
+      for await (const line of splitLines(answer.body)) yield watchEvent(line)
+    } catch (err) {
+      throw networkError(`watch ${resource}`, err)
+    } finally {
+      onRequest?.({ verb: 'watch', resource, status, seconds: (now() - begunAt) / 1_000 })
+    }
+  }
+
+  return {
+    get: async <T extends KubeObject>(ref: ObjectRef, told: CallOptions = {}) =>
+      (await undefinedWhenMissing(place(ref, ref.name).then(({ path, resource }) => call('GET', path, { ...told, verb: 'get', resource })))) as T | undefined,
+    list: async <T extends KubeObject>(apiVersion: string, kind: string, told: ListOptions = {}) => {
+      const { namespace, labelSelector, fieldSelector, limit: pageSize, continue: token, resourceVersion, ...rest } = told
+      const { path, resource } = await place({ apiVersion, kind, ...(namespace ? { namespace } : {}) })
+      const query = queryOf({ labelSelector, fieldSelector, limit: pageSize?.toString(), continue: token, resourceVersion })
+      return kubeList<T>(apiVersion, kind, await call('GET', path + query, { timeoutMs: LIST_TIMEOUT_MS, ...rest, verb: 'list', resource }))
+    },
+    create: async (object, told = {}) => await write('POST', 'create', refOf(object), object, { ...told, collection: true }),
+    apply: async (object, told) => await write('PATCH', 'apply', refOf(object), object, { ...told, contentType: APPLY_CONTENT_TYPE }),
+    patch: async (ref, body, type, told = {}) => await write('PATCH', 'patch', ref, body, { ...told, contentType: PATCH_CONTENT_TYPES[type] }),
+    replace: async (object, told = {}) => await write('PUT', 'update', refOf(object), object, told),
+    delete: async (ref, { propagation, preconditions, ...rest } = {}) => {
+      const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: propagation, preconditions }
+      const deleted = place(ref, ref.name).then(({ path, resource }) => call('DELETE', path, { ...rest, verb: 'delete', resource, body }))
+      return (await undefinedWhenMissing(deleted)) !== undefined
+    },
+    watch,
+    raw: async (method, path, { query, body, contentType, ...rest } = {}) =>
+      await call(method, path + queryOf(query ?? {}), { ...rest, verb: method.toLowerCase(), resource: 'raw', body, ...(contentType ? { contentType } : {}) }),
+    hasKind: async (apiVersion, kind) => await discovery.has(apiVersion, kind),
+    close: async () => await transport.close(),
+  }
+}
+
+const refOf = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace ? { namespace } : {}) })
+
+const header = (answer: WireAnswer, name: string): string | undefined => [answer.headers[name]].flat()[0]
+
+async function undefinedWhenMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (err) {
+    if (isNotFound(err)) return undefined
+    throw err
+  }
+}
+
+function queryOf(fields: Readonly<Record<string, string | undefined>>): string {
+  const set = Object.entries(fields).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '')
+  return set.length === 0 ? '' : `?${new URLSearchParams(set)}`
 }

@@ -1,7 +1,10 @@
-import type { KubeObject } from '#api/objects.ts'
-import type { KubeClient } from '#kube/client.ts'
-import type { After } from '#kube/clock.ts'
+import { ANNOTATION_LAST_APPLIED } from '#api/names.ts'
+import { objectKey, type KubeObject } from '#api/objects.ts'
+import type { KubeClient, WatchEvent } from '#kube/client.ts'
+import { pause, realAfter, type After } from '#kube/clock.ts'
+import { KubeError } from '#kube/error.ts'
 import type { Log } from '#kube/log.ts'
+import { createStore } from '#kube/store.ts'
 
 export type ChangeKind = 'add' | 'update' | 'delete'
 
@@ -28,7 +31,7 @@ export type ReflectorOptions<T extends KubeObject = KubeObject> = {
 
 /** A cache of one kind that follows the API server until it is stopped. Keys are `namespace/name`, or `name` for kinds without namespace. */
 export type Reflector<T extends KubeObject = KubeObject> = {
-  /** A second call does nothing. */
+  /** A second call does nothing, nor does a call after stop. */
   start(): void
   /** Resolves when the last request is gone; nothing is reported afterwards. */
   stop(): Promise<void>
@@ -43,6 +46,207 @@ export type Reflector<T extends KubeObject = KubeObject> = {
   byIndex(name: string, value: string): readonly T[]
 }
 
-export function createReflector<T extends KubeObject = KubeObject>(_options: ReflectorOptions<T>): Reflector<T> {
-  throw new Error('not written yet')
+const PAGE_SIZE = 500
+/** The server is asked to end a watch within 5 to 10 minutes; a connection that outlives that by 30 s is dead. */
+const WATCH_SECONDS = { least: 300, spread: 300 } as const
+const WATCH_GRACE_MS = 30_000
+/** A safety net against a lost event: after this long, the watch's end is followed by a list. */
+const RELIST_MS = { least: 20 * 60_000, spread: 10 * 60_000 } as const
+const BACK_OFF_MS = { first: 800, longest: 30_000 } as const
+/** A watch that lasted this long shows that all is well: the next fault is the first again. */
+const HEALTHY_MS = 120_000
+/** A watch which ends sooner than this, without an event, counts as a fault, or the loop would run hot. */
+const SHORT_WATCH_MS = 1_000
+const UNSERVED_RETRY_MS = 30_000
+
+export function createReflector<T extends KubeObject = KubeObject>(options: ReflectorOptions<T>): Reflector<T> {
+  const { client, apiVersion, kind, now, random, onChange, onSynced, after = realAfter } = options
+  const log = options.log
+  const scope = { ...(options.namespace ? { namespace: options.namespace } : {}), ...(options.labelSelector ? { labelSelector: options.labelSelector } : {}) }
+  const store = createStore<T>(options.indexes ?? {})
+  const ending = new AbortController()
+  let waiting = new AbortController()
+  let loop: Promise<void> | undefined
+  /** Where the next watch begins; undefined: list first. */
+  let resourceVersion: string | undefined
+  let relistAt = 0
+  let failures = 0
+  let synced = false
+  let served = true
+
+  function report(change: ChangeKind, object: T, old: T | undefined): void {
+    try {
+      const answer: unknown = onChange?.(change, object, old)
+      if (answer instanceof Promise) answer.catch((err: unknown) => log.error({ err, kind, change }, 'change handler failed'))
+    } catch (err) {
+      log.error({ err, kind, change }, 'change handler failed')
+    }
+  }
+
+  /** Undefined, and logged, for an object that the transform cannot take: one odd object must not stop the others. */
+  function kept(object: KubeObject): T | undefined {
+    try {
+      const slim = withoutBallast(object)
+      return options.transform ? options.transform(slim) : (slim as T)
+    } catch (err) {
+      log.error({ err, kind, key: objectKey(object.metadata) }, 'object left out of the cache')
+      return undefined
+    }
+  }
+
+  function put(object: T): void {
+    const old = store.get(objectKey(object.metadata))
+    if (old && old.metadata.uid === object.metadata.uid && old.metadata.resourceVersion === object.metadata.resourceVersion) return
+    const isSame = old?.metadata.uid === object.metadata.uid
+    if (old && !isSame) remove(objectKey(object.metadata), old)
+    store.set(object)
+    if (old && isSame) report('update', object, old)
+    else report('add', object, undefined)
+  }
+
+  function remove(key: string, last: T): void {
+    store.remove(key)
+    report('delete', last, last)
+  }
+
+  function markSynced(): void {
+    if (synced) return
+    synced = true
+    onSynced?.()
+  }
+
+  /** Takes over a complete list: what is not on any page is gone. */
+  function takeOver(objects: ReadonlyMap<string, T>): void {
+    for (const key of [...store.keys()]) {
+      const gone = objects.has(key) ? undefined : store.get(key)
+      if (gone) remove(key, gone)
+    }
+    for (const object of objects.values()) put(object)
+  }
+
+  async function list(signal: AbortSignal): Promise<void> {
+    const objects = new Map<string, T>()
+    let token: string | undefined
+    let listVersion = ''
+    do {
+      const page = await client.list(apiVersion, kind, { ...scope, signal, limit: PAGE_SIZE, ...(token ? { continue: token } : {}) })
+      if (signal.aborted) return
+      for (const item of page.items) {
+        const object = kept(item)
+        if (object) objects.set(objectKey(object.metadata), object)
+      }
+      token = page.continue
+      listVersion = page.resourceVersion
+    } while (token)
+    resourceVersion = listVersion
+    relistAt = now() + RELIST_MS.least + random() * RELIST_MS.spread
+    if (!served) log.info({ kind, apiVersion }, 'kind is served now')
+    served = true
+    takeOver(objects)
+    markSynced()
+  }
+
+  async function watch(ended: AbortSignal): Promise<void> {
+    const timeoutSeconds = Math.round(WATCH_SECONDS.least + random() * WATCH_SECONDS.spread)
+    const watchdog = new AbortController()
+    const cancelWatchdog = after(timeoutSeconds * 1_000 + WATCH_GRACE_MS, () => watchdog.abort())
+    const signal = AbortSignal.any([ended, watchdog.signal])
+    const begunAt = now()
+    let events = 0
+    try {
+      const from = resourceVersion ? { resourceVersion } : {}
+      for await (const event of client.watch(apiVersion, kind, { ...scope, ...from, timeoutSeconds, signal })) {
+        if (ended.aborted) return
+        events += 1
+        take(event)
+      }
+    } catch (err) {
+      // A dead connection that the watchdog cut is an ordinary end: the next watch goes on where this one was.
+      if (!watchdog.signal.aborted) throw err
+    } finally {
+      cancelWatchdog()
+      if (now() - begunAt >= HEALTHY_MS) failures = 0
+    }
+    if (events === 0 && now() - begunAt < SHORT_WATCH_MS && !ended.aborted)
+      throw new KubeError({ status: 0, reason: 'NetworkError', message: `watch ${kind}: ended at once` })
+  }
+
+  function take(event: WatchEvent): void {
+    if (event.type === 'ERROR') {
+      const { status, message, retryAfterSeconds } = event
+      throw new KubeError({ status, reason: status === 410 ? 'Expired' : 'WatchError', message, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) })
+    }
+    if (event.type === 'BOOKMARK') {
+      resourceVersion = event.resourceVersion
+      return
+    }
+    // Advanced whatever the object is, or a reconnect would bring an object that cannot be kept again and again.
+    resourceVersion = event.object.metadata.resourceVersion
+    const object = kept(event.object)
+    if (!object) return
+    const key = objectKey(object.metadata)
+    if (event.type !== 'DELETED') return put(object)
+    const last = store.get(key)
+    if (last && last.metadata.uid === object.metadata.uid) remove(key, object)
+  }
+
+  /** What a failure means for the next turn: milliseconds until then. */
+  function waitAfter(err: unknown): number {
+    failures += 1
+    const { status = 0, reason = '', retryAfterSeconds = 0 } = err instanceof KubeError ? err : {}
+    if (status === 404) {
+      if (served) log.info({ kind, apiVersion }, 'kind is not served, asked again later')
+      served = false
+      resourceVersion = undefined
+      takeOver(new Map())
+      markSynced()
+      return UNSERVED_RETRY_MS
+    }
+    // Garbage may have hidden an event: only a list tells what is there.
+    if (status === 410 || reason === 'BadAnswer' || !(err instanceof KubeError)) resourceVersion = undefined
+    const line = { err, kind, apiVersion, failures }
+    if (failures > 2) log.warn(line, 'watch keeps failing')
+    else log.debug(line, 'watch ended')
+    if (status === 410 && failures === 1) return 0
+    const backOff = random() * Math.min(BACK_OFF_MS.first * 2 ** (failures - 1), BACK_OFF_MS.longest)
+    return Math.max(backOff, retryAfterSeconds * 1_000)
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        if (resourceVersion === undefined || now() >= relistAt) await list(signal)
+        if (signal.aborted) return
+        await watch(signal)
+      } catch (err) {
+        if (signal.aborted) return
+        waiting = new AbortController()
+        await pause(after, waitAfter(err), AbortSignal.any([signal, waiting.signal]))
+      }
+    }
+  }
+
+  return {
+    start: () => {
+      loop ??= run(ending.signal)
+    },
+    stop: async () => {
+      ending.abort()
+      await loop
+    },
+    hasSynced: () => synced,
+    isServed: () => served,
+    wake: () => waiting.abort(),
+    get: store.get,
+    list: store.list,
+    byIndex: store.byIndex,
+  }
+}
+
+/** Without what is never read and makes up to half of an object. */
+function withoutBallast(object: KubeObject): KubeObject {
+  const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & { readonly managedFields?: unknown }
+  if (!metadata.annotations || !(ANNOTATION_LAST_APPLIED in metadata.annotations)) return { ...object, metadata }
+  const { [ANNOTATION_LAST_APPLIED]: __, ...annotations } = metadata.annotations
+  return { ...object, metadata: { ...metadata, annotations } }
 }
