@@ -1,0 +1,120 @@
+import type { CanarySpec, CanaryStatus } from '#api/canary.ts'
+import type { CheckedMetric } from '#api/measurement.ts'
+import type { Command, Role } from '#api/names.ts'
+import type { Routes } from '#api/routes.ts'
+
+/** What the agent saw when it last looked: facts out of caches, nothing decided. */
+export type Seen = {
+  readonly name: string
+  readonly namespace: string
+  readonly spec: CanarySpec
+  /** The Canary is being deleted. */
+  readonly deleting: boolean
+  readonly hasFinalizer: boolean
+  readonly commands: readonly CommandSeen[]
+  readonly target: TargetSeen | undefined
+  /** The target's own pods are all ready: asked only when it is to serve again. */
+  readonly targetReady: boolean
+  /** Revision whose pods serve now, while the target is not adopted yet. */
+  readonly stableRevision: string | undefined
+  readonly primary: WorkloadSeen | undefined
+  readonly canary: WorkloadSeen | undefined
+  /** In force at the router; undefined while there are none or it cannot be told. */
+  readonly routes: Routes | undefined
+  /** Ready addresses behind each role's Service. */
+  readonly endpoints: { readonly primary: number; readonly canary: number }
+  /** Whose pods the apex Service selects. */
+  readonly apex: 'target' | 'primary' | 'canary' | 'both' | 'foreign' | 'missing'
+  readonly provider: ProviderSeen
+  /** The answers to what `wanted` asked for in this turn. */
+  readonly check: Check | undefined
+}
+
+export type CommandSeen = { readonly command: Command; readonly reason: string; readonly by: string }
+
+export type TargetSeen = {
+  readonly revision: string
+  readonly image: string
+  /** `kubectl rollout restart`'s mark. */
+  readonly restartedAt: string | undefined
+  /** What the owner asks for: the recorded count once adopted, `spec.replicas` before. */
+  readonly wantedReplicas: number
+  readonly adopted: boolean
+  /** `spec.replicas` as it stands; anything but 0 on an adopted target came through `scale`. */
+  readonly replicas: number
+  /** Pods of the target's own that still run. */
+  readonly runningReplicas: number
+  readonly paused: boolean
+  /** Paused by the webhook to hold a change until adoption is done. */
+  readonly held: boolean
+  readonly gate: string | undefined
+  readonly requestedBy: string | undefined
+  /** An autoscaler owns the replica counts. */
+  readonly scaled: boolean
+}
+
+export type Readiness = { readonly ready: true } | { readonly ready: false; readonly retriable: boolean; readonly reason: string }
+
+export type WorkloadSeen = {
+  readonly revision: string | undefined
+  readonly replicas: number
+  readonly readyReplicas: number
+  readonly runningReplicas: number
+  readonly readiness: Readiness
+  readonly restartedAt: string | undefined
+}
+
+export type ProviderSeen = {
+  readonly name: string
+  /** Milliseconds between "the object says so" and "requests go there". */
+  readonly settleMs: number
+  /** Weights are replica ratios: the canary's size follows its weight. */
+  readonly weightsByReplicas: boolean
+}
+
+/** One round of checks. */
+export type Check = { readonly metrics: readonly CheckedMetric[] }
+
+/** The wanted end of something, never a change: applied twice it does the same. In order; a failure stops the rest until the next turn. */
+export type Effect =
+  | { readonly kind: 'addFinalizer' }
+  | { readonly kind: 'removeFinalizer' }
+  /** The template of this revision is stored before anything runs it. */
+  | { readonly kind: 'snapshot'; readonly revision: string }
+  /** The role Services, and the apex for routers that send requests to it. */
+  | { readonly kind: 'services' }
+  | { readonly kind: 'deploy'; readonly role: Role; readonly revision: string; readonly replicas: number; readonly restartedAt?: string | undefined }
+  | { readonly kind: 'scale'; readonly role: Role; readonly replicas: number }
+  /** `spec.replicas` to 0, the wanted count recorded beside it. */
+  | { readonly kind: 'holdTarget'; readonly replicas: number }
+  | { readonly kind: 'unpauseTarget' }
+  | { readonly kind: 'markGate'; readonly gate: string; readonly revision: string }
+  | { readonly kind: 'setRoutes'; readonly routes: Routes }
+  | { readonly kind: 'apex'; readonly serving: 'target' | 'primary' }
+  /** The target serves by itself again, from this revision. */
+  | { readonly kind: 'releaseTarget'; readonly revision: string; readonly replicas: number }
+  | { readonly kind: 'releaseRoutes' }
+  /** Our annotations leave the target: it is an ordinary Deployment again. */
+  | { readonly kind: 'forgetTarget' }
+  | { readonly kind: 'consume'; readonly commands: readonly Command[] }
+  | { readonly kind: 'prune'; readonly keep: readonly string[] }
+
+export type News = {
+  /** The event's reason: one per kind of event, so that none is folded away. */
+  readonly reason: string
+  readonly type: 'Normal' | 'Warning'
+  /** Flagger's text where Flagger has one. */
+  readonly message: string
+  /** Alerts go out for news with a severity. */
+  readonly severity?: 'info' | 'warn' | 'error'
+}
+
+export type Decision = {
+  readonly status: CanaryStatus
+  readonly effects: readonly Effect[]
+  readonly news: readonly News[]
+  /** When to look again without being woken (Unix ms); undefined: only when something changes. */
+  readonly wakeAt: number | undefined
+}
+
+export type PhaseStep = (status: CanaryStatus, seen: Seen, now: number) => Decision

@@ -1,0 +1,48 @@
+import type { CanaryStatus } from '#api/canary.ts'
+import { sameRoutes, type Routes } from '#api/routes.ts'
+import type { Effect, Seen } from '#rollout/decision.ts'
+import { timeOf, timestamp, withGate } from '#rollout/status.ts'
+
+export type Routing = {
+  readonly status: CanaryStatus
+  /** Asked of the router in this turn; empty when it already says so. */
+  readonly effects: readonly Effect[]
+  /** The router says so, and has for as long as it takes until requests follow. */
+  readonly settled: boolean
+  readonly wakeAt: number | undefined
+}
+
+/**
+ * Asks for routes and tells when they may be relied on. `routesAt` is the moment they were first seen in force:
+ * pods are taken from an arm only when that lies `settleMs` back, since a router follows its objects late.
+ */
+export function route(status: CanaryStatus, seen: Seen, wanted: Routes, now: number): Routing {
+  const asked: Effect = { kind: 'setRoutes', routes: wanted }
+  const mark = `${wanted.primary}/${wanted.canary}${wanted.mirror ? '+mirror' : ''}`
+  if (!seen.routes || !agrees(seen, wanted)) {
+    return { status: withGate(status, { routesAt: undefined, routesFor: mark }), effects: [asked], settled: false, wakeAt: undefined }
+  }
+  const since = status.gate?.routesFor === mark ? timeOf(status.gate.routesAt) : undefined
+  if (since === undefined) {
+    const first = withGate(status, { routesAt: timestamp(now), routesFor: mark })
+    return { status: first, effects: [], settled: seen.provider.settleMs === 0, wakeAt: now + seen.provider.settleMs }
+  }
+  const settledAt = since + seen.provider.settleMs
+  return { status, effects: [], settled: now >= settledAt, wakeAt: now >= settledAt ? undefined : settledAt }
+}
+
+/** Replica ratios are read back rounded by whole pods: there, "some weight" agrees with "some weight". */
+function agrees(seen: Seen, wanted: Routes): boolean {
+  if (!seen.routes) return false
+  if (!seen.provider.weightsByReplicas) return sameRoutes(seen.routes, wanted)
+  const split = (routes: Routes) => routes.canary > 0 && routes.canary < 100
+  return split(wanted) ? seen.apex === 'both' : sameRoutes(seen.routes, wanted)
+}
+
+/** How many canary pods a weight needs: all that the owner asks for behind a router, a share of them where pods are the weight. */
+export function canaryReplicas(seen: Seen, weight: number): number {
+  const wanted = Math.max(1, seen.target?.wantedReplicas ?? 1)
+  if (!seen.provider.weightsByReplicas || weight >= 100 || weight <= 0) return wanted
+  // c / (wanted + c) = weight, with the primary whole; one pod at least, and never more than the primary has.
+  return Math.min(wanted, Math.max(1, Math.round((weight * wanted) / (100 - weight))))
+}

@@ -1,0 +1,89 @@
+import type { CanaryStatus, Phase } from '#api/canary.ts'
+import type { Effect, News, Seen } from '#rollout/decision.ts'
+
+/** Pieces of the next status and of the sentences told about it. */
+
+export const timestamp = (now: number): string => new Date(now).toISOString()
+export const timeOf = (text: string | undefined): number | undefined => {
+  const time = text === undefined ? Number.NaN : Date.parse(text)
+  return Number.isNaN(time) ? undefined : time
+}
+
+export const phaseOf = (status: CanaryStatus): Phase => (status.phase === undefined || status.phase === '' ? 'Initializing' : status.phase) as Phase
+
+type Gate = NonNullable<CanaryStatus['gate']>
+
+/** The status with some of `status.gate` replaced; an undefined value removes the field. */
+export function withGate(status: CanaryStatus, change: { readonly [K in keyof Gate]?: Gate[K] | undefined }): CanaryStatus {
+  const merged = Object.entries({ ...status.gate, ...change }).filter(([, value]) => value !== undefined)
+  return { ...status, gate: Object.fromEntries(merged) }
+}
+
+/** Enters a phase; the counters stay as the caller says. */
+export function enter(status: CanaryStatus, phase: Phase, now: number, change: Partial<CanaryStatus> = {}): CanaryStatus {
+  return withGate({ ...status, ...change, phase }, { changedAt: timestamp(now), ...change.gate })
+}
+
+const CONDITION: Record<Phase, { readonly status: string; readonly message: (kind: string) => string }> = {
+  Initializing: { status: 'Unknown', message: (kind) => `New ${kind} detected, starting initialization.` },
+  Initialized: { status: 'True', message: (kind) => `${kind} initialization completed.` },
+  Waiting: { status: 'Unknown', message: () => 'Waiting for approval.' },
+  Progressing: { status: 'Unknown', message: () => 'New revision detected, progressing canary analysis.' },
+  WaitingPromotion: { status: 'Unknown', message: () => 'Waiting for approval.' },
+  Promoting: { status: 'Unknown', message: () => 'Canary analysis completed, starting primary rolling update.' },
+  Finalising: { status: 'Unknown', message: () => 'Canary analysis completed, routing all traffic to primary.' },
+  Succeeded: { status: 'True', message: () => 'Canary analysis completed successfully, promotion finished.' },
+  Failed: { status: 'False', message: (kind) => `Canary analysis failed, ${kind} scaled to zero.` },
+  Terminating: { status: 'Unknown', message: (kind) => `New ${kind} detected, starting initialization.` },
+  Terminated: { status: 'Unknown', message: (kind) => `New ${kind} detected, starting initialization.` },
+}
+
+/** The status as stored: Flagger's one condition made from the phase, and the time of the last write, which is now if anything changed. */
+export function settled(before: CanaryStatus, after: CanaryStatus, seen: Seen, now: number): CanaryStatus {
+  const phase = phaseOf(after)
+  const { status, message } = CONDITION[phase]
+  const old = before.conditions?.find(({ type }) => type === 'Promoted')
+  const sameCondition = old?.status === status && old.reason === phase
+  const { lastTransitionTime: _, conditions: __, ...content } = after
+  const { lastTransitionTime: ___, conditions: ____, ...previous } = before
+  if (sameCondition && JSON.stringify(content) === JSON.stringify(previous)) return before
+  return {
+    ...after,
+    phase,
+    canaryWeight: after.canaryWeight ?? 0,
+    failedChecks: after.failedChecks ?? 0,
+    iterations: after.iterations ?? 0,
+    lastTransitionTime: timestamp(now),
+    conditions: [
+      {
+        type: 'Promoted',
+        status,
+        reason: phase,
+        message: message(seen.spec.targetRef.kind),
+        lastUpdateTime: timestamp(now),
+        lastTransitionTime: old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : timestamp(now),
+      },
+    ],
+  }
+}
+
+export const canaryOf = (seen: Seen): string => `${seen.name}.${seen.namespace}`
+export const targetOf = (seen: Seen): string => `${seen.spec.targetRef.name}.${seen.namespace}`
+export const primaryOf = (seen: Seen): string => `${seen.spec.targetRef.name}-primary.${seen.namespace}`
+
+export const normal = (reason: string, message: string, severity?: News['severity']): News =>
+  ({ reason, type: 'Normal', message, ...(severity ? { severity } : {}) })
+export const warning = (reason: string, message: string, severity?: News['severity']): News =>
+  ({ reason, type: 'Warning', message, ...(severity ? { severity } : {}) })
+
+/** A sentence told once: not again while the status still gives it as the reason. */
+export function once(status: CanaryStatus, item: News): { status: CanaryStatus; news: readonly News[] } {
+  if (status.gate?.reason === item.message) return { status, news: [] }
+  return { status: withGate(status, { reason: item.message }), news: [item] }
+}
+
+export const none: readonly Effect[] = []
+
+/** The earlier of two times to look again. */
+export const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : Math.min(a, b)
