@@ -124,7 +124,7 @@ export function createQueue(options: QueueOptions): Queue {
       lane.delete(key)
       running.set(key, { begunAt: now(), again: undefined })
       // A macrotask between turns: thousands of keys at start must not hold back the timer that renews the Lease.
-      setImmediate(() => void turn(key, wait))
+      setImmediate(() => turn(key, wait).catch((err: unknown) => log.error({ err, key }, 'queue observer failed')))
     }
   }
 
@@ -147,11 +147,12 @@ export function createQueue(options: QueueOptions): Queue {
     }
     const asked = running.get(key)?.again
     running.delete(key)
-    onWorked?.({ key, outcome, waitedMs: Math.max(0, begunAt - wait.dueAt), workedMs: now() - begunAt })
+    const worked = { key, outcome, waitedMs: Math.max(0, begunAt - wait.dueAt), workedMs: now() - begunAt }
     const following = asked && next ? earlier(asked, next) : (asked ?? next)
     if (following) put(key, following)
     if (running.size === 0) onIdle()
     dispatch()
+    onWorked?.(worked)
   }
 
   return {

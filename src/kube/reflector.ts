@@ -197,6 +197,7 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
     if (status === 404) {
       if (served) log.info({ kind, apiVersion }, 'kind is not served, asked again later')
       served = false
+      failures = 0
       resourceVersion = undefined
       takeOver(new Map())
       markSynced()
