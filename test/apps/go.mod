@@ -1,0 +1,3 @@
+module canarygate.local/apps
+
+go 1.25.0
