@@ -58,7 +58,7 @@ init_pid() {
   is_alive "$CLUSTER_DIR/owner" || return 0
   local pid _
   read -r pid _ <"$CLUSTER_DIR/owner"
-  pgrep -P "$pid" || true
+  pgrep -P "$pid" -x catatonit || true
 }
 
 # Runs a command inside the cluster's namespaces.

@@ -68,15 +68,15 @@ make_cgroups() {
 
 start_namespaces() {
   local owner init
-  CANARYGATE_RUNS_SLOT=$SLOT CANARYGATE_CLUSTER_DIR=$CLUSTER_DIR CANARYGATE_CACHE=$CACHE PAUSE_IMAGE=$(full_name pause:test) \
-    setsid unshare --fork --pid --mount --net --mount-proc --kill-child catatonit -- bash "$CLUSTER_SCRIPTS/inner.sh" \
+  export CANARYGATE_CACHE=$CACHE PAUSE_IMAGE
+  PAUSE_IMAGE=$(full_name pause:test)
+  CANARYGATE_RUNS_SLOT=$SLOT setsid unshare --fork --pid --mount --net --mount-proc --kill-child catatonit -- bash "$CLUSTER_SCRIPTS/inner.sh" \
     </dev/null >"$CLUSTER_DIR/inner.log" 2>&1 9>&- &
   owner=$!
   echo "$owner $(started_at "$owner") $CLUSTER_DIR" | tee "$CLUSTER_DIR/owner" >"$SLOTS_DIR/$SLOT"
-  retry_for 10 bash -c "pgrep -P $owner" || die "the namespaces did not start: $CLUSTER_DIR/inner.log"
+  retry_for 10 pgrep -P "$owner" -x catatonit || die "the namespaces did not start: $CLUSTER_DIR/inner.log"
   init=$(init_pid)
-  # The route is "onlink" since its gateway is the node; every pod and Service address then answers from the host.
-  retry_for 10 test "$(readlink /proc/self/ns/net)" != "$(readlink "/proc/$init/ns/net")"
+  # With these routes every pod and Service address answers from the host.
   ip link add "$LINK" type veth peer name eth0 netns "$init"
   ip address add "$HOST_ADDRESS/30" dev "$LINK"
   ip link set "$LINK" up
@@ -108,6 +108,10 @@ namespace_of() { case $1 in traefik) echo traefik ;; prometheus) echo monitoring
 node_is_ready() { [[ $(kubectl get node "$NODE_NAME" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]]; }
 service_ip() { kubectl get service -n "$1" "$2" -o 'jsonpath={.spec.clusterIP}' 2>/dev/null || true; }
 
+# As JSON: the URL of an address that may be missing.
+url() { if [[ -n $1 ]]; then echo "\"http://$1${2:-}\""; else echo null; fi; }
+
+# Tells tests and people where everything is.
 describe() {
   local traefik prometheus
   traefik=$(service_ip traefik traefik)
@@ -126,9 +130,9 @@ describe() {
   "podCidr": "$POD_CIDR",
   "serviceCidr": "$SERVICE_CIDR",
   "dnsAddress": "$DNS_ADDRESS",
-  "traefikUrl": ${traefik:+\"http://$traefik\"}${traefik:-null},
-  "traefikApiUrl": ${traefik:+\"http://$traefik:8080\"}${traefik:-null},
-  "prometheusUrl": ${prometheus:+\"http://$prometheus:9090\"}${prometheus:-null},
+  "traefikUrl": $(url "$traefik"),
+  "traefikApiUrl": $(url "$traefik" :8080),
+  "prometheusUrl": $(url "$prometheus" :9090),
   "auditLog": "$CLUSTER_DIR/audit.log",
   "logs": "$CLUSTER_DIR/logs"
 }

@@ -2,11 +2,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
@@ -23,7 +23,7 @@ func main() {
 		"apiserver":   apiserver.NewAPIServerCommand,
 		"controllers": controllers.NewControllerManagerCommand,
 		"scheduler":   func() *cobra.Command { return scheduler.NewSchedulerCommand() },
-		"kubelet":     func() *cobra.Command { return kubelet.NewKubeletCommand(genericapiserver.SetupSignalContext()) },
+		"kubelet":     func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 		"proxy":       proxy.NewProxyCommand,
 	}
 	if len(os.Args) < 2 || programs[os.Args[1]] == nil {
