@@ -1,0 +1,41 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+include test/cluster/cluster.mk
+
+.PHONY: help deps check generate test test-quick demo image install uninstall bench lint
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+deps: node_modules/.package-lock.json ## Node 24 and the libraries, from the lockfile
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+check: deps ## Types, lint, layers, and generated files up to date
+	tsc -p .
+	oxlint --deny-warnings src test scripts bench
+	node scripts/check-layers.ts
+	node scripts/generate/main.ts --check
+
+generate: deps ## CRDs, reference pages, policies from the schemas and rules
+	node scripts/generate/main.ts
+
+test-quick: deps ## Everything that needs no cluster
+	node scripts/run-tests.ts $$(find test -name '*.test.ts' -not -path 'test/cluster/*')
+
+test: check cluster-up image ## Everything: types, lint, pure, property, contract and cluster tests
+	node scripts/run-tests.ts
+
+image: deps ## The product's image, loaded into the test cluster when it is up
+	scripts/build-image.sh
+
+demo: cluster-up image ## The main job on a real cluster: one good release, one bad, one unsafe Canary
+	scripts/demo.sh
+
+bench: deps ## Figures, as ratios measured in one run
+	node bench/main.ts

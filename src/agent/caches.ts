@@ -1,0 +1,154 @@
+import type { Canary } from '#api/canary.ts'
+import { apexName } from '#api/defaults.ts'
+import { LABEL_GATE, LABEL_MANAGED_BY, LABEL_ROLE, LABEL_TARGET, GATE_ENABLED, FLAGGER_API_VERSION, MANAGED_BY } from '#api/names.ts'
+import { objectKey, type KubeObject, type ObjectReader } from '#api/objects.ts'
+import type { KubeClient } from '#kube/client.ts'
+import type { Log } from '#kube/log.ts'
+import { createReflector, type Reflector } from '#kube/reflector.ts'
+import type { Kind } from '#traffic/provider.ts'
+
+export type Caches = {
+  readonly reader: ObjectReader
+  start(): void
+  stop(): Promise<void>
+  hasSynced(): boolean
+  /** By Canary key. */
+  canary(key: string): Canary | undefined
+  canaries(): readonly Canary[]
+  /** Keys of the Canaries whose target is this workload. */
+  canariesOf(namespace: string, target: string): readonly string[]
+  isGated(namespace: string): boolean
+  /** Pods of a target's primary and canary. */
+  pods(namespace: string, target: string): readonly KubeObject[]
+  /** Ready addresses in the EndpointSlices of a Service that the agent made. */
+  readyAddresses(namespace: string, service: string): number
+}
+
+export type CachesOptions = {
+  readonly client: KubeClient
+  readonly routers: readonly Kind[]
+  /** A Canary has something to look at. */
+  readonly wake: (key: string) => void
+  /** A workload of a gated namespace changed and has no Canary. */
+  readonly wakeUngated: (namespace: string, name: string) => void
+  readonly log: Log
+  readonly now: () => number
+  readonly random: () => number
+}
+
+
+
+/** Everything that the agent looks at, followed by watches. An event wakes the Canary which it concerns, and nobody else. */
+export function createCaches(options: CachesOptions): Caches {
+  const { client, log, now, random, wake, wakeUngated } = options
+  const reflectors = new Map<string, Reflector>()
+  const id = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`
+
+  function follow(kind: Kind, more: Omit<Parameters<typeof createReflector>[0], 'client' | 'apiVersion' | 'kind' | 'log' | 'now' | 'random'>): void {
+    reflectors.set(id(kind.apiVersion, kind.kind), createReflector({ client, log, now, random, ...kind, ...more }))
+  }
+
+  const canaries = (): Reflector<Canary> => reflectors.get(id(FLAGGER_API_VERSION, 'Canary')) as Reflector<Canary>
+  const targets = (namespace: string, name: string): readonly string[] =>
+    canaries().byIndex('target', `${namespace}/${name}`).map((canary) => objectKey(canary.metadata))
+  const services = (namespace: string, name: string): readonly string[] =>
+    canaries().byIndex('service', `${namespace}/${name}`).map((canary) => objectKey(canary.metadata))
+
+  const wakeAll = (keys: readonly string[]): void => { for (const key of keys) wake(key) }
+  const withoutRole = (name: string): string => name.replace(/-(primary|canary)$/, '')
+  const namespaceOf = (object: KubeObject): string => object.metadata.namespace ?? ''
+
+  function onWorkload(object: KubeObject): void {
+    const namespace = namespaceOf(object)
+    const name = object.metadata.labels?.[LABEL_ROLE] ? withoutRole(object.metadata.name) : object.metadata.name
+    const keys = [...targets(namespace, name), ...(name === object.metadata.name ? targets(namespace, withoutRole(name)) : [])]
+    wakeAll(keys)
+    if (keys.length === 0 && isGated(namespace)) wakeUngated(namespace, object.metadata.name)
+  }
+  const onService = (object: KubeObject): void => {
+    const name = object.kind === 'EndpointSlice' ? (object.metadata.labels?.['kubernetes.io/service-name'] ?? '') : object.metadata.name
+    wakeAll([...services(namespaceOf(object), name), ...services(namespaceOf(object), withoutRole(name))])
+  }
+  /** A route may concern any Canary of its namespace: looking once too often costs no request. */
+  const onRoute = (object: KubeObject): void => {
+    wakeAll(canaries().list(namespaceOf(object)).map((canary) => objectKey(canary.metadata)))
+  }
+
+  follow({ apiVersion: FLAGGER_API_VERSION, kind: 'Canary' }, {
+    indexes: {
+      target: (object) => [`${namespaceOf(object)}/${(object as Canary).spec.targetRef.name}`],
+      service: (object) => [`${namespaceOf(object)}/${apexName(object as Canary)}`],
+    },
+    onChange: (_, object) => wake(objectKey(object.metadata)),
+  })
+  follow({ apiVersion: 'apps/v1', kind: 'Deployment' }, { onChange: (_, object) => onWorkload(object) })
+  follow({ apiVersion: 'apps/v1', kind: 'DaemonSet' }, { onChange: (_, object) => onWorkload(object) })
+  follow({ apiVersion: 'apps/v1', kind: 'ControllerRevision' }, { labelSelector: `${LABEL_MANAGED_BY}=${MANAGED_BY}` })
+  follow({ apiVersion: 'v1', kind: 'Service' }, { onChange: (_, object) => onService(object) })
+  follow({ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' }, {
+    labelSelector: LABEL_ROLE,
+    indexes: { service: (object) => [`${namespaceOf(object)}/${object.metadata.labels?.['kubernetes.io/service-name'] ?? ''}`] },
+    onChange: (_, object) => onService(object),
+  })
+  follow({ apiVersion: 'v1', kind: 'Pod' }, {
+    labelSelector: LABEL_TARGET,
+    transform: podProjection,
+    indexes: { target: (object) => [`${namespaceOf(object)}/${object.metadata.labels?.[LABEL_TARGET] ?? ''}`] },
+    onChange: (_, object) => wakeAll(targets(namespaceOf(object), object.metadata.labels?.[LABEL_TARGET] ?? '')),
+  })
+  follow({ apiVersion: 'v1', kind: 'Namespace' }, {
+    transform: (object) => ({ apiVersion: object.apiVersion, kind: object.kind, metadata: object.metadata }),
+    onChange: (kind, object, old) => {
+      const isNew = kind !== 'delete' && object.metadata.labels?.[LABEL_GATE] === GATE_ENABLED && old?.metadata.labels?.[LABEL_GATE] !== GATE_ENABLED
+      if (!isNew) return
+      for (const workload of list('apps/v1', 'Deployment', object.metadata.name)) onWorkload(workload)
+    },
+  })
+  for (const router of options.routers) {
+    if (!reflectors.has(id(router.apiVersion, router.kind))) follow(router, { onChange: (_, object) => onRoute(object) })
+  }
+
+  const list = (apiVersion: string, kind: string, namespace: string): readonly KubeObject[] =>
+    reflectors.get(id(apiVersion, kind))?.list(namespace) ?? []
+  const isGated = (namespace: string): boolean =>
+    reflectors.get(id('v1', 'Namespace'))?.get(namespace)?.metadata.labels?.[LABEL_GATE] === GATE_ENABLED
+
+  return {
+    reader: { get: (ref) => reflectors.get(id(ref.apiVersion, ref.kind))?.get(objectKey(ref)), list },
+    start() { for (const reflector of reflectors.values()) reflector.start() },
+    async stop() { await Promise.all([...reflectors.values()].map((reflector) => reflector.stop())) },
+    hasSynced: () => [...reflectors.values()].every((reflector) => reflector.hasSynced()),
+    canary: (key) => canaries().get(key),
+    canaries: () => canaries().list(),
+    canariesOf: targets,
+    isGated,
+    pods: (namespace, target) => reflectors.get(id('v1', 'Pod'))?.byIndex('target', `${namespace}/${target}`) ?? [],
+    readyAddresses(namespace, service) {
+      const slices = reflectors.get(id('discovery.k8s.io/v1', 'EndpointSlice'))?.byIndex('service', `${namespace}/${service}`) ?? []
+      return slices.reduce((sum, slice) => sum + readyIn(slice as EndpointSlice), 0)
+    },
+  }
+}
+
+type EndpointSlice = KubeObject & {
+  readonly endpoints?: readonly { readonly conditions?: { readonly ready?: boolean; readonly terminating?: boolean } }[]
+}
+const readyIn = (slice: EndpointSlice): number =>
+  (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false && conditions?.terminating !== true).length
+
+/** What is needed of a pod, under 1 KB: where it answers, since when, and why it does not. */
+function podProjection(object: KubeObject): KubeObject {
+  const { spec, status } = object as KubeObject & { spec?: PodSpec; status?: PodStatus }
+  return {
+    apiVersion: object.apiVersion,
+    kind: object.kind,
+    metadata: object.metadata,
+    spec: { containers: (spec?.containers ?? []).map(({ name, ports }) => ({ name, ports })) },
+    status: {
+      phase: status?.phase, podIP: status?.podIP, startTime: status?.startTime, conditions: status?.conditions,
+      containerStatuses: status?.containerStatuses, initContainerStatuses: status?.initContainerStatuses,
+    },
+  }
+}
+type PodSpec = { readonly containers?: readonly { readonly name: string; readonly ports?: unknown }[] }
+type PodStatus = Readonly<Record<'phase' | 'podIP' | 'startTime' | 'conditions' | 'containerStatuses' | 'initContainerStatuses', unknown>>

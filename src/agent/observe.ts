@@ -1,0 +1,103 @@
+import type { Canary, CanaryStatus } from '#api/canary.ts'
+import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
+import {
+  ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, COMMANDS,
+  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, type Role,
+} from '#api/names.ts'
+import type { KubeObject, Service, Workload } from '#api/objects.ts'
+import { imageOf, restartedAt, revisionOf } from '#api/revision.ts'
+import { servingOf } from '#api/selectors.ts'
+import type { Caches } from '#agent/caches.ts'
+import type { Check, CommandSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
+import type { TrafficProvider } from '#traffic/provider.ts'
+import { podFailure, readinessOf } from '#workload/readiness.ts'
+
+/** The facts about one Canary, from caches alone. */
+export function observe(canary: Canary, caches: Caches, provider: TrafficProvider, now: number, check?: Check): Seen {
+  const namespace = canary.metadata.namespace ?? ''
+  const { name: targetName, kind } = canary.spec.targetRef
+  const workload = (name: string): Workload | undefined => caches.reader.get({ apiVersion: 'apps/v1', kind, namespace, name }) as Workload | undefined
+  const target = workload(targetName)
+  const apex = apexName(canary)
+  const apexService = caches.reader.get({ apiVersion: 'v1', kind: 'Service', namespace, name: apex }) as Service | undefined
+  const roleSeen = (role: Role, name: string): WorkloadSeen | undefined => {
+    const found = workload(name)
+    return found && workloadSeen(found, canary, role, caches.pods(namespace, targetName), now)
+  }
+  const primary = roleSeen('primary', primaryName(targetName))
+  return {
+    name: canary.metadata.name,
+    namespace,
+    spec: canary.spec,
+    deleting: canary.metadata.deletionTimestamp !== undefined,
+    hasFinalizer: canary.metadata.finalizers?.includes(FINALIZER) ?? false,
+    commands: commandsOn(canary, target),
+    target: target && targetSeen(target, canary, primary),
+    targetReady: target !== undefined && readinessOf(target, { deadlineSeconds: deadlineOf(canary), thresholdPercent: 100, nowMs: now }).ready,
+    stableRevision: target?.metadata.annotations?.[ANNOTATION_STABLE],
+    primary,
+    canary: roleSeen('canary', canaryName(targetName)),
+    routes: provider.read(canary, caches.reader),
+    endpoints: {
+      primary: caches.readyAddresses(namespace, primaryName(apex)),
+      canary: caches.readyAddresses(namespace, canaryName(apex)),
+    },
+    apex: servingOf(apexService, target),
+    provider: { name: provider.name, settleMs: provider.settleMs, weightsByReplicas: provider.name === 'kubernetes' },
+    check,
+  }
+}
+
+export const deadlineOf = (canary: Canary): number => canary.spec.progressDeadlineSeconds ?? DEFAULT_PROGRESS_DEADLINE_SECONDS
+
+function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | undefined): TargetSeen {
+  const annotations = target.metadata.annotations ?? {}
+  const recorded = Number.parseInt(annotations[ANNOTATION_REPLICAS] ?? '', 10)
+  const adopted = !Number.isNaN(recorded)
+  const replicas = target.spec.replicas ?? 1
+  return {
+    revision: revisionOf(target.spec.template),
+    image: imageOf(target.spec.template),
+    restartedAt: restartedAt(target.spec.template),
+    // A target that another controller already holds at 0 beside a serving primary (Flagger's way): the primary knows the count.
+    wantedReplicas: adopted ? recorded : replicas === 0 && primary ? primary.replicas : replicas,
+    adopted,
+    replicas,
+    runningReplicas: target.status?.replicas ?? 0,
+    paused: target.spec.paused ?? false,
+    held: (target.spec.paused ?? false) && annotations[ANNOTATION_STABLE] !== undefined,
+    gate: annotations[ANNOTATION_GATE],
+    requestedBy: annotations[ANNOTATION_REQUESTED_BY],
+    scaled: canary.spec.autoscalerRef !== undefined,
+  }
+}
+
+function workloadSeen(found: Workload, canary: Canary, role: Role, pods: readonly KubeObject[], now: number): WorkloadSeen {
+  const { primaryReadyThreshold = 100, canaryReadyThreshold = 100 } = canary.spec.analysis
+  const thresholdPercent = role === 'primary' ? primaryReadyThreshold : canaryReadyThreshold
+  const readiness = readinessOf(found, { deadlineSeconds: deadlineOf(canary), thresholdPercent, nowMs: now })
+  const cause = readiness.ready ? undefined : podFailure(pods.filter((pod) => pod.metadata.labels?.['canarygate.dev/role'] === role))
+  return {
+    revision: found.metadata.labels?.[LABEL_REVISION],
+    replicas: found.spec.replicas ?? 1,
+    readyReplicas: found.status?.readyReplicas ?? 0,
+    runningReplicas: found.status?.replicas ?? 0,
+    readiness: readiness.ready || !cause ? readiness : { ...readiness, reason: `${readiness.reason} (${cause})` },
+    restartedAt: restartedAt(found.spec.template),
+  }
+}
+
+function commandsOn(canary: Canary, target: Workload | undefined): readonly CommandSeen[] {
+  const found: CommandSeen[] = []
+  for (const object of [canary, target]) {
+    const annotations = object?.metadata.annotations ?? {}
+    for (const command of COMMANDS) {
+      const reason = annotations[commandAnnotation(command)]
+      if (reason !== undefined) found.push({ command, reason, by: annotations[`${commandAnnotation(command)}-by`] ?? 'an operator' })
+    }
+    if (annotations[ANNOTATION_FLAGGER_PROMOTE] === 'true') found.push({ command: 'promote', reason: 'flagger.app/promote', by: 'an operator' })
+  }
+  return found
+}
+
+export const statusOf = (canary: Canary): CanaryStatus => canary.status ?? {}

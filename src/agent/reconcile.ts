@@ -1,0 +1,53 @@
+import type { Canary, CanaryStatus } from '#api/canary.ts'
+import { phaseOf } from '#rollout/status.ts'
+import { step, wantsCheck } from '#rollout/step.ts'
+import type { Check, Decision, Effect, News, Seen } from '#rollout/decision.ts'
+import type { Log } from '#kube/log.ts'
+
+/** What one turn of the loop needs; a fake is an object literal. */
+export type Ports = {
+  now(): number
+  /** The Canary with the status that was saved last, or undefined when it is gone. */
+  canary(key: string): Canary | undefined
+  observe(canary: Canary, now: number, check?: Check): Seen
+  measure(canary: Canary, seen: Seen): Promise<Check>
+  apply(canary: Canary, effect: Effect, seen: Seen): Promise<void>
+  saveStatus(canary: Canary, status: CanaryStatus): Promise<void>
+  announce(canary: Canary, item: News): Promise<void>
+  /** The fence: false once another agent may lead. */
+  isLeader(): boolean
+  readonly log: Log
+}
+
+/** One turn for one Canary: look, decide, do, remember, tell. Answers when to look again (Unix ms), if at all. */
+export async function reconcile(key: string, ports: Ports): Promise<number | undefined> {
+  const canary = ports.canary(key)
+  if (!canary) return undefined
+  const before = canary.status ?? {}
+  const due = wantsCheck(before, { deleting: canary.metadata.deletionTimestamp !== undefined }, ports.now())
+  const check = due ? await ports.measure(canary, ports.observe(canary, ports.now())) : undefined
+  const seen = ports.observe(canary, ports.now(), check)
+  const decision = step(before, seen, ports.now())
+
+  for (const effect of decision.effects) {
+    if (!ports.isLeader()) return undefined
+    await ports.apply(canary, effect, seen) // a crash here: the next turn repeats them, harmlessly
+  }
+  if (decision.status !== before) {
+    if (!ports.isLeader()) return undefined
+    // A conflict here: somebody decided first, or the spec changed; the queue brings the key again. A released Canary is gone already.
+    if (!decision.effects.some(({ kind }) => kind === 'removeFinalizer')) await ports.saveStatus(canary, decision.status)
+    logDecision(ports.log, before, decision)
+  }
+  for (const item of decision.news) await ports.announce(canary, item) // last, or a failed save would tell it twice
+  return decision.wakeAt
+}
+
+function logDecision(log: Log, before: CanaryStatus, decision: Decision): void {
+  const { status } = decision
+  if (phaseOf(before) === phaseOf(status) && before.canaryWeight === status.canaryWeight && before.failedChecks === status.failedChecks) return
+  log.info(
+    { phase: status.phase, weight: status.canaryWeight, failedChecks: status.failedChecks, revision: status.lastAppliedSpec, reason: status.gate?.reason },
+    'rollout decided',
+  )
+}
