@@ -8,7 +8,7 @@ umask 077
 PKI=$CLUSTER_DIR/pki
 DAYS=30
 mkdir -p "$PKI"
-cd "$PKI"
+cd "$PKI" || exit
 
 quietly() { "$@" 2>openssl.log || { cat openssl.log >&2; exit 1; }; }
 new_key() { quietly openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"; }

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Says how the cluster is. Exit 0: up and healthy; 1: something is wrong; 3: down.
 source "$(dirname "$0")/lib.sh"
-source "$CLUSTER_SCRIPTS/tools.sh"
 
 if [[ -z $(init_pid) ]]; then
   [[ -e $CLUSTER_DIR/slot ]] && { say "dead: $CLUSTER_DIR"; exit 1; }
@@ -16,7 +15,7 @@ for program in etcd apiserver containerd controllers scheduler kubelet proxy; do
 done
 [[ $healthy -eq 0 ]] || exit 1
 
-kubectl=$(tool_dir kubernetes)/kubectl
+kubectl=$(<"$CLUSTER_DIR/programs")/kubectl
 export KUBECONFIG=$CLUSTER_DIR/kubeconfig
 "$kubectl" --request-timeout 5s get --raw /readyz >/dev/null || { say "the apiserver is not ready"; exit 1; }
 [[ $("$kubectl" --request-timeout 5s get node "$NODE_NAME" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]] ||

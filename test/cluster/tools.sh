@@ -3,13 +3,14 @@
 
 TOOLS=$CLUSTER_SCRIPTS/tools
 KUBERNETES_VERSION=v1.35.4
-VERSION_PACKAGE=k8s.io/component-base/version
+# Clients that parse the server's version as a semver refuse the default one; the second names the user agents.
+KUBERNETES_FLAGS=$(printf -- "-X %s.gitVersion=$KUBERNETES_VERSION -X %s.gitMajor=1 -X %s.gitMinor=35 -X %s.gitCommit=module " \
+  k8s.io/component-base/version{,,,} k8s.io/client-go/pkg/version{,,,})
 
 # Prints folder|packages|tags|linker flags of program set $1.
 recipe() {
   case $1 in
-    # Clients that parse the server's version as a semver refuse the default one.
-    kubernetes) echo "$TOOLS/kubernetes|./kube ./kubectl||-X $VERSION_PACKAGE.gitVersion=$KUBERNETES_VERSION -X $VERSION_PACKAGE.gitMajor=1 -X $VERSION_PACKAGE.gitMinor=35" ;;
+    kubernetes) echo "$TOOLS/kubernetes|./kube ./kubectl||$KUBERNETES_FLAGS" ;;
     etcd) echo "$TOOLS/etcd|.||" ;;
     coredns) echo "$TOOLS/coredns|.||" ;;
     traefik) echo "$TOOLS/traefik|github.com/traefik/traefik/v3/cmd/traefik||" ;;

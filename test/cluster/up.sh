@@ -9,14 +9,16 @@ need_root
 
 PACKAGES=(containerd runc containernetworking-plugins catatonit iptables iproute2 openssl procps util-linux)
 addons=(coredns traefik prometheus)
+extra=()
 while [[ $# -gt 0 ]]; do
   case $1 in
     --bare) addons=() ;;
-    --with) addons+=("${2:?--with needs a name}"); shift ;;
+    --with) extra+=("${2:?--with needs a name}"); shift ;;
     *) die "unknown option: $1" ;;
   esac
   shift
 done
+addons+=("${extra[@]}")
 
 install_packages() {
   local missing=()
@@ -99,8 +101,7 @@ apply_addon() { sed "s/\$DNS_ADDRESS/$DNS_ADDRESS/" "$CLUSTER_SCRIPTS/addons/$1.
 wait_for_addons() {
   local addon
   for addon in "${addons[@]}"; do
-    # shellcheck disable=SC2046 # namespace and name
-    kubectl rollout status --timeout 90s deployment -n $(namespace_of "$addon") "$addon" >/dev/null || die "$addon does not get ready"
+    kubectl rollout status --timeout 90s deployment -n "$(namespace_of "$addon")" "$addon" >/dev/null || die "$addon does not get ready"
   done
 }
 namespace_of() { case $1 in traefik) echo traefik ;; prometheus) echo monitoring ;; *) echo kube-system ;; esac; }
@@ -121,7 +122,7 @@ describe() {
   "slot": $SLOT,
   "version": "$KUBERNETES_VERSION",
   "kubeconfig": "$CLUSTER_DIR/kubeconfig",
-  "kubectl": "$(tool_dir kubernetes)/kubectl",
+  "kubectl": "$programs/kubectl",
   "load": "$(tool_dir apps)/load",
   "apiServer": "https://$NODE_ADDRESS:6443",
   "hostAddress": "$HOST_ADDRESS",
@@ -139,8 +140,20 @@ describe() {
 EOF
   cat >"$CLUSTER_DIR/env" <<EOF
 export KUBECONFIG=$CLUSTER_DIR/kubeconfig
-export PATH=$(tool_dir kubernetes):$(tool_dir apps):\$PATH
+export PATH=$programs:$(tool_dir apps):\$PATH
 EOF
+}
+
+# Into a running cluster: test applications that have changed, and add-ons that are asked for only now.
+load_missing_images() {
+  local archive
+  "$CLUSTER_SCRIPTS/build-tools.sh" "$@"
+  while read -r archive; do
+    grep -qxF "$archive" "$CLUSTER_DIR/images" && continue
+    "$CLUSTER_SCRIPTS/load-image.sh" "$archive" >&2
+    echo "$archive" >>"$CLUSTER_DIR/images"
+    rm -f "$CLUSTER_DIR/cluster.json"
+  done < <(build_images "$@")
 }
 
 began=$(now_ms)
@@ -154,12 +167,15 @@ flock 9
 if "$CLUSTER_SCRIPTS/status.sh" --quiet 2>/dev/null; then
   use_slot "$(<"$CLUSTER_DIR/slot")"
   say "the cluster is up already (checked in $(since "$began"))"
+  load_missing_images apps "${extra[@]}"
 else
   "$CLUSTER_SCRIPTS/down.sh"
   mkdir -p "$CLUSTER_DIR"
   install_packages
   "$CLUSTER_SCRIPTS/build-tools.sh" etcd kubernetes apps "${addons[@]}"
   build_images pause apps "${addons[@]}" >"$CLUSTER_DIR/images"
+  # status.sh asks with the kubectl of the running version, whatever the sources say by then.
+  tool_dir kubernetes >"$CLUSTER_DIR/programs"
   began=$(now_ms)
   with_slots_locked claim_slot
   use_slot "$(<"$CLUSTER_DIR/slot")"
@@ -168,9 +184,10 @@ else
   start_namespaces
 fi
 
-PATH=$(tool_dir kubernetes):$PATH
+programs=$(<"$CLUSTER_DIR/programs")
+PATH=$programs:$PATH
 export KUBECONFIG=$CLUSTER_DIR/kubeconfig
-if [[ ! -e $CLUSTER_DIR/cluster.json || ${#addons[@]} -gt 3 ]]; then
+if [[ ! -e $CLUSTER_DIR/cluster.json || ${#extra[@]} -gt 0 ]]; then
   retry_for 60 kubectl get --raw /readyz || die "the apiserver does not get ready: $CLUSTER_DIR/inner.log"
   say "apiserver ready after $(since "$began")"
   apply_addons >"$CLUSTER_DIR/logs/addons.log" 2>&1 || { cat "$CLUSTER_DIR/logs/addons.log" >&2; die "could not apply the add-ons"; }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -98,13 +99,15 @@ func run(ctx context.Context, o options) summary {
 
 	var wait sync.WaitGroup
 	busy := make(chan struct{}, o.concurrency)
-	for sent := 0; sent < o.count; sent++ {
-		due := began.Add(time.Duration(float64(sent) / o.rate * float64(time.Second)))
+	// What is due at the very end is the next second's.
+	due := min(o.count, int(math.Round(o.rate*o.duration.Seconds())))
+	for sent := range due {
+		at := began.Add(time.Duration(float64(sent) / o.rate * float64(time.Second)))
 		select {
 		case <-ctx.Done():
 			wait.Wait()
 			return r.summary(time.Since(began))
-		case <-time.After(time.Until(due)):
+		case <-time.After(time.Until(at)):
 		}
 		select {
 		case busy <- struct{}{}:
