@@ -84,6 +84,9 @@ export function once(status: CanaryStatus, item: News): { status: CanaryStatus; 
 
 export const none: readonly Effect[] = []
 
+/** While pods are waited for, their deadline may pass without any event: look again after this long (ms). It costs no request. */
+export const RECHECK_MS = 10_000
+
 /** The earlier of two times to look again. */
 export const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined ? b : b === undefined ? a : Math.min(a, b)
