@@ -3,6 +3,7 @@
 source "$(dirname "$0")/lib.sh"
 need_root
 
+CLUSTER_DIR=$(realpath -m "$CLUSTER_DIR")
 [[ -e $CLUSTER_DIR/slot ]] || { [[ ! -d $CLUSTER_DIR ]] || rm -rf "$CLUSTER_DIR"; exit 0; }
 use_slot "$(<"$CLUSTER_DIR/slot")"
 
@@ -18,7 +19,16 @@ if [[ -n $init ]]; then
   retry_for 30 has_ended "$init" || die "process $init does not end"
 fi
 
+# After a reboot somebody else may have got the slot that is remembered here.
+owns_slot() {
+  local folder _
+  is_alive "$SLOTS_DIR/$SLOT" || return 0
+  read -r _ _ folder <"$SLOTS_DIR/$SLOT"
+  [[ $folder == "$CLUSTER_DIR" ]]
+}
+
 free_slot() {
+  owns_slot || return 0
   # Explicitly, since orphaned TCP sockets keep a dead network namespace for a minute or two. The routes go with it.
   if ip link show "$LINK" >/dev/null 2>&1; then ip link del "$LINK"; fi
   rm -f "$SLOTS_DIR/$SLOT"
@@ -31,6 +41,6 @@ remove_cgroups() {
 }
 
 # The cgroups before the slot: whoever gets it next must not find them.
-retry_for 10 remove_cgroups || die "cgroups stay: $CGROUP"
+! owns_slot || retry_for 10 remove_cgroups || die "cgroups stay: $CGROUP"
 with_slots_locked free_slot
 rm -rf "$CLUSTER_DIR"

@@ -115,7 +115,7 @@ function tarHeader(name: string, mode: number, size: number, type: string, link 
   header.write('        ', 148)
   header.write(type, 156)
   header.write(link, 157, MAX_TAR_NAME_BYTES)
-  header.write('ustar\0' + '00', 257)
+  header.write('ustar\x0000', 257)
   header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148)
   return header
 }

@@ -23,6 +23,7 @@ for folder in /run /var/log /var/lib; do
 done
 mkdir -p /run/netns /run/tmp /run/kubelet /var/lib/kubelet
 export TMPDIR=/run/tmp
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 
 # The kubelet insists on these kernel-wide values. It sees files that hold them, and the host's stay what they are.
 fake_sysctl() {

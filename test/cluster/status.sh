@@ -15,6 +15,7 @@ for program in etcd apiserver containerd controllers scheduler kubelet proxy; do
 done
 [[ $healthy -eq 0 ]] || exit 1
 
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 kubectl=$(<"$CLUSTER_DIR/programs")/kubectl
 export KUBECONFIG=$CLUSTER_DIR/kubeconfig
 "$kubectl" --request-timeout 5s get --raw /readyz >/dev/null || { say "the apiserver is not ready"; exit 1; }

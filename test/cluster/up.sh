@@ -139,8 +139,8 @@ describe() {
 }
 EOF
   cat >"$CLUSTER_DIR/env" <<EOF
-export KUBECONFIG=$CLUSTER_DIR/kubeconfig
-export PATH=$programs:$(tool_dir apps):\$PATH
+export KUBECONFIG=$(printf %q "$CLUSTER_DIR/kubeconfig")
+export PATH=$(printf %q "$programs:$(tool_dir apps)"):\$PATH
 EOF
 }
 
@@ -157,8 +157,8 @@ load_missing_images() {
 }
 
 began=$(now_ms)
+CLUSTER_DIR=$(realpath -m "$CLUSTER_DIR")
 mkdir -p "$CLUSTER_DIR"
-CLUSTER_DIR=$(cd "$CLUSTER_DIR" && pwd -P)
 export CANARYGATE_CLUSTER_DIR=$CLUSTER_DIR
 # One up at a time for one cluster. The lock is on the folder above, which a down leaves alone.
 exec 9<"$(dirname "$CLUSTER_DIR")"
@@ -184,6 +184,8 @@ else
   start_namespaces
 fi
 
+# A proxy of the host's has no way to the cluster's addresses.
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 programs=$(<"$CLUSTER_DIR/programs")
 PATH=$programs:$PATH
 export KUBECONFIG=$CLUSTER_DIR/kubeconfig
