@@ -1,0 +1,149 @@
+/**
+ * The real Http, over undici. Addresses come from resources that a team may write, so this is the place where the cluster is guarded:
+ * a name is resolved here, every address checked, and the connection goes to the checked address, not to a second answer of DNS.
+ */
+
+import type { LookupAddress } from 'node:dns'
+import { lookup as systemLookup } from 'node:dns/promises'
+import { isIP, type LookupFunction } from 'node:net'
+import ipaddr from 'ipaddr.js'
+import { Agent, request as undiciRequest, type Dispatcher } from 'undici'
+import { HttpError, type Http, type HttpRequest, type HttpResponse } from '#metrics/provider.ts'
+
+export type HttpOptions = {
+  /** Off in a cluster: the agent's own ports and its sidecars are nobody's metric source. */
+  readonly allowLoopback?: boolean
+  /** All addresses of a name; the system's resolver unless given. */
+  readonly resolve?: (hostname: string) => Promise<readonly LookupAddress[]>
+}
+
+export type HttpClient = { readonly http: Http; readonly close: () => Promise<void> }
+
+/** Largest answer that is read unless a request says otherwise. */
+export const MAX_RESPONSE_BYTES = 1024 * 1024
+const MAX_CONNECTIONS_PER_ORIGIN = 16
+const CONNECT_TIMEOUT_MS = 5_000
+
+/** Ranges that nobody's metrics are served from. Private ranges are where a cluster lives, so they are allowed. */
+const DENIED_RANGES = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal', 'reserved', '6to4', 'teredo', 'as112', 'as112v6', 'orchid2', 'droneRemoteIdProtocolEntityTags', 'benchmarking', 'amt', 'discard'])
+/** Metadata services of clouds outside link-local: Alibaba, Azure's wire server, Oracle, and AWS over IPv6. */
+const METADATA_ADDRESSES = new Set(['100.100.100.200', '168.63.129.16', '192.0.0.192', 'fd00:ec2::254'])
+
+/** Why an address must not be connected to, or undefined. */
+export function denialOf(address: string, { allowLoopback = false }: HttpOptions): string | undefined {
+  if (!ipaddr.isValid(address)) return 'no IP address'
+  const plain = embeddedAddress(ipaddr.parse(address))
+  if (METADATA_ADDRESSES.has(plain.toString())) return 'a metadata service'
+  const range = plain.range()
+  if (range === 'loopback') return allowLoopback ? undefined : 'loopback'
+  return DENIED_RANGES.has(range) ? `in the ${range} range` : undefined
+}
+
+/** The IPv4 address that an IPv6 one leads to (mapped, translated, NAT64), else the address itself. */
+function embeddedAddress(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
+  if (!(address instanceof ipaddr.IPv6)) return address
+  if (!['ipv4Mapped', 'rfc6145', 'rfc6052'].includes(address.range())) return address
+  return new ipaddr.IPv4(address.toByteArray().slice(-4))
+}
+
+const resolveWithSystem = (hostname: string): Promise<readonly LookupAddress[]> => systemLookup(hostname, { all: true, order: 'verbatim' })
+
+class DeniedAddressError extends Error {}
+
+async function checkedAddresses(hostname: string, options: HttpOptions): Promise<readonly [LookupAddress, ...LookupAddress[]]> {
+  const [first, ...more] = await (options.resolve ?? resolveWithSystem)(hostname)
+  if (!first) throw new Error(`${hostname} has no address`)
+  // One denied address denies the name: which of them is connected to is not ours to choose.
+  for (const { address } of [first, ...more]) {
+    const denial = denialOf(address, options)
+    if (denial) throw new DeniedAddressError(`${hostname} is ${denial}`)
+  }
+  return [first, ...more]
+}
+
+function guardedLookup(options: HttpOptions): LookupFunction {
+  return async (hostname, { all }, callback) => {
+    const found = await checkedAddresses(hostname, options).catch((err: unknown) => (err instanceof Error ? err : new Error('lookup failed')))
+    if (found instanceof Error) callback(found, '')
+    else if (all) callback(null, [...found])
+    else callback(null, found[0].address, found[0].family)
+  }
+}
+
+/** A client whose connections are kept; close it at the end. */
+export function createHttp(options: HttpOptions = {}): HttpClient {
+  const lookup = guardedLookup(options)
+  const agentOf = (rejectUnauthorized: boolean) =>
+    new Agent({ connections: MAX_CONNECTIONS_PER_ORIGIN, connect: { lookup, timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized } })
+  const strict = agentOf(true)
+  const lax = agentOf(false)
+  return {
+    http: (request, signal) => exchange(request, signal, request.insecureSkipVerify ? lax : strict, options),
+    close: async () => { await Promise.all([strict.close(), lax.close()]) },
+  }
+}
+
+async function exchange(request: HttpRequest, signal: AbortSignal, dispatcher: Dispatcher, options: HttpOptions): Promise<HttpResponse> {
+  const url = checkedUrl(request.url, options)
+  const deadline = AbortSignal.timeout(request.deadlineMs)
+  const either = AbortSignal.any([signal, deadline])
+  try {
+    const first = await attempt(url, request, either, dispatcher).catch((err: unknown) => {
+      // A pod that is just being replaced refuses once; nothing was sent, so nothing is done twice.
+      if (codeOf(err) === 'ECONNREFUSED' && !either.aborted) return undefined
+      throw err
+    })
+    const isRepeatable = (request.method ?? 'GET') === 'GET'
+    return first && !(first.status === 503 && isRepeatable) ? first : await attempt(url, request, either, dispatcher)
+  } catch (err) {
+    throw faultOf(err, url, request, signal, deadline)
+  }
+}
+
+function checkedUrl(text: string, options: HttpOptions): URL {
+  if (!URL.canParse(text)) throw new HttpError('denied', 'the address is no URL')
+  const url = new URL(text)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new HttpError('denied', `${url.protocol} is not http or https`)
+  // Literal addresses are never looked up.
+  const literal = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  const denial = isIP(literal) === 0 ? undefined : denialOf(literal, options)
+  if (denial) throw new HttpError('denied', `${placeOf(url)}: the address is ${denial}`)
+  return url
+}
+
+async function attempt(url: URL, { method = 'GET', headers, body, maxBytes = MAX_RESPONSE_BYTES }: HttpRequest, signal: AbortSignal, dispatcher: Dispatcher): Promise<HttpResponse> {
+  const answer = await undiciRequest(url, { method, dispatcher, signal, headers: { ...headers }, ...(body === undefined ? {} : { body }) })
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of answer.body) {
+    if (!(chunk instanceof Uint8Array)) throw new TypeError('a body of bytes was expected')
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) throw new HttpError('too-large', `${placeOf(url)}: the answer is larger than ${maxBytes} bytes`)
+    chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+  }
+  return { status: answer.statusCode, body: Buffer.concat(chunks).toString('utf8') }
+}
+
+/** Host and path alone: user, password and query may be secrets. */
+const placeOf = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}`
+
+function codeOf(err: unknown): string | undefined {
+  if (typeof err !== 'object' || err === null) return undefined
+  const code: unknown = Reflect.get(err, 'code')
+  if (typeof code === 'string') return code
+  // A name with several addresses fails with all their errors at once.
+  const errors: unknown = Reflect.get(err, 'errors')
+  return Array.isArray(errors) ? codeOf(errors[0]) : undefined
+}
+
+function faultOf(err: unknown, url: URL, { deadlineMs }: HttpRequest, signal: AbortSignal, deadline: AbortSignal): HttpError {
+  if (err instanceof HttpError) return err
+  const place = placeOf(url)
+  if (signal.aborted) return new HttpError('aborted', `${place}: given up`, { cause: err })
+  if (deadline.aborted) return new HttpError('timeout', `${place}: no answer within ${deadlineMs} ms`, { cause: err })
+  const denied = err instanceof DeniedAddressError ? err : undefined
+  if (denied) return new HttpError('denied', denied.message)
+  const code = codeOf(err)
+  if (code?.startsWith('HPE_')) return new HttpError('malformed', `${place}: the answer is no HTTP (${code})`, { cause: err })
+  return new HttpError('unreachable', `${place}: ${code ?? (err instanceof Error ? err.name : 'failed')}`, { cause: err })
+}

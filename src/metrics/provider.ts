@@ -1,0 +1,126 @@
+/** A metric source outside: asks one server for one number. Read this first. */
+
+import type { Measurement } from '#api/measurement.ts'
+
+/** Where to ask, with what rights, and for which stretch of time. */
+export type MetricAddress = {
+  /** `spec.provider.address`; some providers have one of their own. */
+  readonly url?: string
+  /** `spec.provider.headers`. */
+  readonly headers?: Readonly<Record<string, readonly string[]>>
+  /** Decoded data of the referenced Secret; absent when none is referenced. */
+  readonly secret?: Readonly<Record<string, string>>
+  readonly region?: string
+  readonly insecureSkipVerify?: boolean
+  /** Unix milliseconds at which the check is made, for providers that must be told from when to when. */
+  readonly at: number
+  /** The metric's interval. */
+  readonly intervalSeconds: number
+}
+
+export type MetricProvider = {
+  /** As in `spec.provider.type`. */
+  readonly type: string
+  /** What the source says now. Never throws: what cannot be asked is `unavailable`, what has no points is `no-data`. */
+  query(query: string, address: MetricAddress, http: Http, signal: AbortSignal): Promise<Measurement>
+}
+
+export type HttpRequest = {
+  readonly method?: 'GET' | 'POST'
+  readonly url: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  /** For the whole exchange, a retry included. */
+  readonly deadlineMs: number
+  /** Largest answer that is read; 1 MiB unless said otherwise. */
+  readonly maxBytes?: number
+  readonly insecureSkipVerify?: boolean
+}
+
+export type HttpResponse = { readonly status: number; readonly body: string }
+
+/** Sends one request and reads its answer, within deadline and size. Redirects are answers. Rejects with HttpError. */
+export type Http = (request: HttpRequest, signal: AbortSignal) => Promise<HttpResponse>
+
+export type HttpFault = 'timeout' | 'aborted' | 'too-large' | 'denied' | 'unreachable' | 'malformed'
+
+/** An exchange that brought no answer. The message is free of secrets: no header, no query, no user. */
+export class HttpError extends Error {
+  readonly fault: HttpFault
+  constructor(fault: HttpFault, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'HttpError'
+    this.fault = fault
+  }
+}
+
+export const value = (number: number): Measurement =>
+  // A ratio of nothing by nothing is no measurement; infinity is one.
+  Number.isNaN(number) ? noData('the value is NaN') : { kind: 'value', value: number }
+export const noData = (reason: string): Measurement => ({ kind: 'no-data', reason })
+export const unavailable = (reason: string): Measurement => ({ kind: 'unavailable', reason })
+
+/** Longest piece of a foreign answer in a reason. */
+const MAX_EXCERPT_CHARS = 200
+/** Shorter values are words that occur by accident. */
+const MIN_SECRET_CHARS = 4
+
+/** Text of a foreign server, cut short, on one line, and without the values that are secret. */
+export function excerpt(text: string, secrets: readonly string[]): string {
+  let clean = text
+  for (const secret of secrets) if (secret.length >= MIN_SECRET_CHARS) clean = clean.replaceAll(secret, '***')
+  const line = clean.replaceAll(/\s+/g, ' ').trim()
+  return line.length > MAX_EXCERPT_CHARS ? `${line.slice(0, MAX_EXCERPT_CHARS)}...` : line
+}
+
+const SECRET_HEADER = /auth|key|token|cookie|secret|password/i
+
+/** Values that must not be told, of one request. */
+export function secretsOf(address: Pick<MetricAddress, 'secret' | 'headers'>): string[] {
+  const headers = Object.entries(address.headers ?? {}).filter(([name]) => SECRET_HEADER.test(name))
+  const { username, password } = address.secret ?? {}
+  const encoded = username !== undefined && password !== undefined ? [basicAuth(username, password).slice('Basic '.length)] : []
+  return [...encoded, ...Object.values(address.secret ?? {}), ...headers.flatMap(([, values]) => values.flatMap((text) => [text, ...text.split(/\s+/)]))]
+}
+
+/** One exchange with a provider: the body of a 2xx answer goes to `parse`, anything else is `unavailable`. */
+export async function ask(request: HttpRequest, address: MetricAddress, http: Http, signal: AbortSignal, parse: (body: string) => Measurement): Promise<Measurement> {
+  const secrets = secretsOf(address)
+  try {
+    const { status, body } = await http({ ...request, ...(address.insecureSkipVerify ? { insecureSkipVerify: true } : {}) }, signal)
+    return status >= 200 && status < 300 ? parse(body) : unavailable(`error response: ${status} ${excerpt(body, secrets)}`.trim())
+  } catch (err) {
+    return unavailable(excerpt(err instanceof Error ? err.message : 'request failed', secrets))
+  }
+}
+
+/** The address with path segments and parameters added; undefined when it is no http(s) URL. */
+export function urlOf(address: string, path: string, parameters: Readonly<Record<string, string>>): URL | undefined {
+  if (!URL.canParse(address)) return undefined
+  const url = new URL(address)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}${path}`
+  for (const [name, text] of Object.entries(parameters)) url.searchParams.set(name, text)
+  return url
+}
+
+/** A JSON value, or undefined when the text is none. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** What lies under the keys, or undefined. */
+export function dig(from: unknown, ...keys: readonly (string | number)[]): unknown {
+  let found = from
+  for (const key of keys) {
+    if (typeof found !== 'object' || found === null || !Object.hasOwn(found, key)) return undefined
+    found = Reflect.get(found, key)
+  }
+  return found
+}
+
+export const basicAuth = (username: string, password: string): string => `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
