@@ -1,0 +1,94 @@
+import { FLAGGER_GROUP, GATE_GROUP } from '#api/names.ts'
+import type { ReportedFinding } from '#policy/rule.ts'
+import { type Answer, allowed, denied, type FailurePolicy, patched } from '#admission/answer.ts'
+import { reviewCanary, reviewObject } from '#admission/canaries.ts'
+import { guardScale, guardWorkload, type Verdict } from '#admission/guards.ts'
+import type { AdmissionRequest } from '#admission/review.ts'
+import type { AdmissionRules, AdmissionState } from '#admission/state.ts'
+import { truthfulStatus } from '#admission/status.ts'
+import { isExcluded } from '#admission/target.ts'
+import { mutateWorkload } from '#admission/workloads.ts'
+
+export const HOOK_PATHS = ['/mutate', '/status', '/validate'] as const
+export type HookPath = (typeof HOOK_PATHS)[number]
+
+/** The hooks, with the failure policy that their webhooks have in `manifests/install/webhook`. */
+export const FAILURE_POLICIES = {
+  workloads: 'Ignore',
+  status: 'Ignore',
+  canaries: 'Fail',
+  deletions: 'Ignore',
+  guards: 'Ignore',
+  scale: 'Ignore',
+  /** A resource that no hook is about: a configuration that sends too much must not break anything. */
+  none: 'Ignore',
+} as const satisfies Record<string, FailurePolicy>
+export type HookName = keyof typeof FAILURE_POLICIES
+
+export type HookPorts = {
+  readonly state: AdmissionState
+  readonly rules: AdmissionRules
+  readonly agentUsers: readonly string[]
+  /** CanaryGate's own namespace, never gated. */
+  readonly ownNamespace: string
+}
+
+/** An answer with the findings behind it, for counting; `fault` where the hook could not do its work and its failure policy spoke. */
+export type Judged = { readonly answer: Answer; readonly findings: readonly ReportedFinding[]; readonly fault?: 'errored' | 'late' }
+
+const PASSES: Judged = { answer: allowed(), findings: [] }
+const RULED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
+  [FLAGGER_GROUP]: ['canaries', 'metrictemplates', 'alertproviders'],
+  [GATE_GROUP]: ['canarypolicies', 'clustercanarypolicies'],
+}
+
+/** Which hook is meant: the path says what may be done, the resource what it is done to. */
+export function hookOf(path: HookPath, { group, resource, subResource, operation }: AdmissionRequest): HookName {
+  const isWorkload = group === 'apps' && (resource === 'deployments' || resource === 'daemonsets')
+  switch (path) {
+    case '/mutate': return isWorkload && subResource === '' ? 'workloads' : 'none'
+    case '/status': return isWorkload && resource === 'deployments' && subResource === 'status' ? 'status' : 'none'
+    case '/validate':
+      if (isWorkload) return subResource === '' ? 'guards' : subResource === 'scale' && resource === 'deployments' ? 'scale' : 'none'
+      if (subResource !== '' || !RULED_RESOURCES[group]?.includes(resource)) return 'none'
+      return operation === 'DELETE' ? 'deletions' : 'canaries'
+    default: return path satisfies never
+  }
+}
+
+/** The answer of one hook. Pure but for the caches that it reads; may throw when those or the rules do. */
+export const judge = (hook: HookName, request: AdmissionRequest, ports: HookPorts): Judged => JUDGES[hook](request, ports)
+
+const JUDGES = {
+  workloads: judgeWorkload,
+  status: (request) => ({ answer: patched(truthfulStatus(request)), findings: [] }),
+  canaries: judgeRules,
+  deletions: judgeRules,
+  guards: (request, ports) => judged(guardWorkload(request, guardContext(ports))),
+  scale: (request, ports) => judged(guardScale(request, guardContext(ports))),
+  none: () => PASSES,
+} satisfies Record<HookName, (request: AdmissionRequest, ports: HookPorts) => Judged>
+
+function judgeWorkload(request: AdmissionRequest, { state, rules, agentUsers, ownNamespace }: HookPorts): Judged {
+  const { namespace, kind, name, user } = request
+  if (namespace === ownNamespace || isExcluded(namespace)) return PASSES
+  const { spec: defaults, policyName } = state.defaultsFor(namespace)
+  const mutation = mutateWorkload(request, {
+    canary: state.canaryFor(namespace, kind, name), gatedNamespace: state.isGated(namespace), defaults, policyName, agentUsers, user,
+    judgeChange: rules.change,
+  })
+  if (mutation.kind === 'denial') return { answer: denied(mutation.findings), findings: mutation.findings }
+  return { answer: patched(mutation.patch, mutation.warnings), findings: [] }
+}
+
+function judgeRules(request: AdmissionRequest, { state, rules, agentUsers }: HookPorts): Judged {
+  const context = { rules, agentUsers, ruleContext: state.ruleContext }
+  return judged(request.resource === 'canaries' ? reviewCanary(request, context) : reviewObject(request, context))
+}
+
+const guardContext = ({ state, agentUsers }: HookPorts) => ({ agentUsers, canaryFor: state.canaryFor, objects: state.objects })
+
+function judged({ findings, warnings }: Verdict): Judged {
+  if (findings.some((finding) => finding.severity === 'deny')) return { answer: denied(findings), findings }
+  return { answer: allowed(warnings), findings }
+}

@@ -1,0 +1,304 @@
+import { X509Certificate } from 'node:crypto'
+import type { Server } from 'node:https'
+import type { Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { parseDuration } from '#api/duration.ts'
+import { type Answer, errored, type FailurePolicy, renderReview } from '#admission/answer.ts'
+import { FAILURE_POLICIES, HOOK_PATHS, hookOf, type HookName, type HookPath, type HookPorts, judge, type Judged } from '#admission/hooks.ts'
+import { createCounter, createHistogram, renderGauge } from '#admission/metrics.ts'
+import { type AdmissionRequest, parseReview } from '#admission/review.ts'
+
+declare module 'fastify' {
+  // oxlint-disable-next-line typescript/consistent-type-definitions -- only an interface can be extended
+  interface FastifyRequest {
+    /** When its headers had been read, in milliseconds. */
+    arrivedAt: number
+  }
+}
+
+export type CertificatePair = { readonly key: string | Buffer; readonly cert: string | Buffer }
+
+export type Limits = {
+  readonly bodyBytes: number
+  /** Bytes of all bodies that are being read or judged; more is turned away, since memory is what runs out first. */
+  readonly inFlightBytes: number
+  readonly requestsPerSocket: number
+  readonly socketAgeMs: number
+  /** How long requests are still taken after `drain()`: until every API server has heard that this endpoint goes. */
+  readonly drainMs: number
+  /** After which connections that are still open at the end are cut. */
+  readonly closeMs: number
+}
+
+const MIB = 1_024 * 1_024
+export const DEFAULT_LIMITS: Limits = {
+  // The API server takes 3 MiB; a review holds the object twice, and what is stored as protobuf grows as JSON.
+  bodyBytes: 16 * MIB,
+  inFlightBytes: 64 * MIB,
+  // The API server keeps its connections for ever, so a new replica would get no load until they are recycled.
+  requestsPerSocket: 1_000,
+  socketAgeMs: 5 * 60_000,
+  drainMs: 12_000,
+  closeMs: 20_000,
+}
+
+export type AdmissionServerOptions = HookPorts & {
+  readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
+  readonly tls: CertificatePair
+  readonly limits?: Partial<Limits>
+  /** Unix milliseconds, with a fraction if it can. */
+  readonly now: () => number
+  /** 0 up to 1, for the jitter of connection ages. */
+  readonly random: () => number
+  readonly sleep?: (milliseconds: number) => Promise<unknown>
+}
+
+export type AdmissionServer = {
+  readonly app: FastifyInstance<Server>
+  /** New handshakes get this pair; a pair that does not match is refused and logged, and the one in use goes on serving. */
+  setCertificate(pair: CertificatePair): 'replaced' | 'refused'
+  /** Ends without failing one request: not ready at once, then serving for `drainMs`, then closed. A second call joins the first. */
+  drain(): Promise<void>
+}
+
+/** Above client-go's 90 s for idle connections: a server that hangs up first is seen as `EOF` by the user. */
+const KEEP_ALIVE_MS = 120_000
+const REQUEST_MS = 35_000
+const HEADERS_MS = 30_000
+/** `timeout` that the API server uses where a webhook names none. */
+const DEFAULT_DEADLINE_MS = 10_000
+/** The answer must still travel. */
+const DEADLINE_MARGIN_MS = 500
+const SWEEP_MS = 100
+/** Connection limits vary by as much to either side, so that they do not all end together. */
+const JITTER = 0.1
+const TLS_MIN_VERSION = 'TLSv1.2'
+const JSON_TYPE = 'application/json'
+
+/** A review that is not one can only be judged by its path. */
+const PATH_POLICIES = { '/mutate': 'Ignore', '/status': 'Ignore', '/validate': 'Fail' } as const satisfies Record<HookPath, FailurePolicy>
+
+/** AdmissionReview in, AdmissionReview out, whatever was sent. HTTP/1.1, which is all that the API server speaks to webhooks. */
+export function createAdmissionServer(options: AdmissionServerOptions): AdmissionServer {
+  const { state, log, now, random, sleep = wait } = options
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const meters = createMeters()
+  let inFlight = 0
+  let inFlightBytes = 0
+  let certificateExpiresAt = expiryOf(options.tls)
+  let draining = false
+  let drained: Promise<void> | undefined
+
+  const app = Fastify({
+    https: { ...options.tls, minVersion: TLS_MIN_VERSION },
+    bodyLimit: limits.bodyBytes,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: REQUEST_MS,
+    // While closing, a 503 would be a denial under `failurePolicy: Fail`.
+    return503OnClosing: false,
+    logger: false,
+  })
+  app.server.headersTimeout = HEADERS_MS
+  // Fastify's own parser turns a body with a key `__proto__` away; under `Ignore` that key would be a way around the gate.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => { done(null, body) })
+  app.decorateRequest('arrivedAt', 0)
+
+  app.addHook('onRequest', (request, reply, done) => {
+    request.arrivedAt = now()
+    const bytes = bodyBytesOf(request, limits.bodyBytes)
+    if (bytes > 0 && inFlightBytes + bytes > limits.inFlightBytes) {
+      // Unread, so the connection cannot be used again.
+      reply.code(503).header('connection', 'close')
+      sendReview(reply, '', errored(new Error('too many requests are under way'), policyOf(request)))
+      return
+    }
+    inFlight += 1
+    inFlightBytes += bytes
+    // `close` comes for every response, also for one whose client went away.
+    reply.raw.once('close', () => {
+      inFlight -= 1
+      inFlightBytes -= bytes
+    })
+    done()
+  })
+
+  const isWornOut = createSocketWear(limits, now, random)
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (draining || isWornOut(request.raw.socket)) reply.header('connection', 'close')
+    done(null, payload)
+  })
+
+  app.setErrorHandler((err, request, reply) => {
+    const code = isRecordWithStatus(err) ? err.statusCode : 500
+    if (code >= 500) log.error({ err }, 'request failed')
+    reply.code(code)
+    sendReview(reply, '', errored(err, policyOf(request)))
+  })
+  app.setNotFoundHandler((request, reply) => {
+    reply.code(404)
+    sendReview(reply, '', errored(new Error(`nothing answers at ${request.method} ${pathOf(request)}`), policyOf(request)))
+  })
+
+  for (const path of HOOK_PATHS) {
+    app.post(path, (request, reply) => {
+      const parsed = parseBody(request.body)
+      if (!parsed.ok) {
+        log.warn({ reason: parsed.message, path }, 'review was malformed')
+        meters.reviews.add({ hook: path.slice(1), outcome: 'malformed' })
+        // Without its uid the answer is void whatever it says; the code then tells the API server to follow the failure policy.
+        if (parsed.uid === '') reply.code(400)
+        return sendReview(reply, parsed.uid, errored(new Error(parsed.message), PATH_POLICIES[path]))
+      }
+      const hook = hookOf(path, parsed.request)
+      const { answer, findings, fault } = answerInTime(hook, parsed.request, request)
+      meters.reviews.add({ hook, outcome: fault ?? outcomeOf(answer) })
+      for (const finding of findings) meters.findings.add({ rule: finding.rule, severity: finding.severity })
+      report(hook, parsed.request, answer, findings)
+      sendReview(reply, parsed.request.uid, answer)
+      meters.duration.observe(hook, (now() - request.arrivedAt) / 1_000)
+      return reply
+    })
+  }
+
+  app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'))
+  app.get('/readyz', (_request, reply) => {
+    const obstacle = draining ? 'draining' : state.synced() ? undefined : 'caches are not filled yet'
+    return reply.code(obstacle === undefined ? 200 : 503).type('text/plain').send(`${obstacle ?? 'ok'}\n`)
+  })
+  app.get('/metrics', (_request, reply) => reply.type('text/plain; version=0.0.4').send(meters.render([
+    { name: 'canarygate_admission_in_flight', help: 'Requests under way.', read: () => inFlight },
+    { name: 'canarygate_admission_in_flight_bytes', help: 'Bytes of the bodies under way.', read: () => inFlightBytes },
+    {
+      name: 'canarygate_admission_certificate_expiry_timestamp_seconds', help: 'When the serving certificate expires.',
+      read: () => (certificateExpiresAt === undefined ? undefined : certificateExpiresAt / 1_000),
+    },
+  ])))
+
+  function answerInTime(hook: HookName, review: AdmissionRequest, request: FastifyRequest): Judged {
+    const failurePolicy = FAILURE_POLICIES[hook]
+    if (now() - request.arrivedAt > deadlineMs(request)) {
+      return { answer: errored(new Error('it arrived too slowly to be judged in time'), failurePolicy), findings: [], fault: 'late' }
+    }
+    try {
+      return judge(hook, review, options)
+    } catch (err) {
+      log.error({ err, hook, namespace: review.namespace, name: review.name }, 'review failed')
+      return { answer: errored(err, failurePolicy), findings: [], fault: 'errored' }
+    }
+  }
+
+  function report(hook: HookName, review: AdmissionRequest, answer: Answer, findings: Judged['findings']): void {
+    if (answer.allowed && answer.patch === undefined) return
+    const { namespace, name, kind, operation, dryRun, user } = review
+    const what = { hook, namespace, name, kind, operation, user: user.username }
+    if (!answer.allowed) log.info({ ...what, rules: findings.map((finding) => finding.rule) }, 'request denied')
+    else if (dryRun || hook === 'status') log.debug(what, 'request patched')
+    else log.info(what, 'request patched')
+  }
+
+  async function close(): Promise<void> {
+    draining = true
+    await sleep(limits.drainMs)
+    // `close()` ends the connections that are idle at that moment only; one in mid-request would hold it for its whole keep-alive.
+    const sweep = setInterval(() => { app.server.closeIdleConnections() }, SWEEP_MS)
+    const cut = setTimeout(() => { app.server.closeAllConnections() }, limits.closeMs)
+    try {
+      await app.close()
+    } finally {
+      clearInterval(sweep)
+      clearTimeout(cut)
+    }
+  }
+
+  return {
+    app,
+    setCertificate(pair) {
+      try {
+        const expiresAt = expiryOf(pair)
+        // It replaces all options and merges none.
+        app.server.setSecureContext({ ...pair, minVersion: TLS_MIN_VERSION })
+        certificateExpiresAt = expiresAt
+        return 'replaced'
+      } catch (err) {
+        log.error({ err }, 'certificate was refused')
+        return 'refused'
+      }
+    },
+    drain: () => (drained ??= close()),
+  }
+}
+
+function createMeters() {
+  const reviews = createCounter('canarygate_admission_reviews_total', 'AdmissionReviews answered, by hook and outcome.')
+  const findings = createCounter('canarygate_admission_findings_total', 'Findings of the rules, by rule and severity.')
+  const duration = createHistogram('canarygate_admission_review_duration_seconds', 'From the headers of a review to its answer.', 'hook')
+  return {
+    reviews, findings, duration,
+    render: (gauges: readonly Parameters<typeof renderGauge>[0][]): string =>
+      reviews.render() + findings.render() + duration.render() + gauges.map(renderGauge).join(''),
+  }
+}
+
+/** Says when a connection has served enough, so that load moves to new replicas. */
+function createSocketWear(limits: Limits, now: () => number, random: () => number): (socket: Socket) => boolean {
+  const sockets = new WeakMap<Socket, { requestsLeft: number; readonly until: number }>()
+  const jittered = (value: number): number => value * (1 - JITTER + 2 * JITTER * random())
+  return (socket) => {
+    let wear = sockets.get(socket)
+    if (wear === undefined) {
+      wear = { requestsLeft: Math.round(jittered(limits.requestsPerSocket)), until: now() + jittered(limits.socketAgeMs) }
+      sockets.set(socket, wear)
+    }
+    wear.requestsLeft -= 1
+    return wear.requestsLeft <= 0 || now() >= wear.until
+  }
+}
+
+function parseBody(body: unknown): ReturnType<typeof parseReview> {
+  try {
+    // Plain JSON.parse makes `__proto__` an ordinary key.
+    return parseReview(Buffer.isBuffer(body) ? JSON.parse(body.toString('utf8')) : undefined)
+  } catch {
+    return { ok: false, uid: '', message: 'not an AdmissionReview: the body is not JSON' }
+  }
+}
+
+function sendReview(reply: FastifyReply, uid: string, answer: Answer): FastifyReply {
+  return reply.header('content-type', JSON_TYPE).send(renderReview(uid, answer))
+}
+
+function outcomeOf(answer: Answer): string {
+  if (!answer.allowed) return 'denied'
+  return answer.patch === undefined ? 'allowed' : 'patched'
+}
+
+/** A body without a stated length may become as long as is allowed. */
+function bodyBytesOf(request: FastifyRequest, most: number): number {
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers
+  if (length !== undefined) return Number(length)
+  return encoding === undefined ? 0 : most
+}
+
+/** `?timeout=10s`: what is left of the API server's patience, less the way back. */
+function deadlineMs(request: FastifyRequest): number {
+  const query: unknown = request.query
+  const timeout: unknown = typeof query === 'object' && query !== null && 'timeout' in query ? query.timeout : undefined
+  const milliseconds = typeof timeout === 'string' ? parseDuration(timeout) : undefined
+  return Math.max(0, (milliseconds ?? DEFAULT_DEADLINE_MS) - DEADLINE_MARGIN_MS)
+}
+
+const pathOf = (request: FastifyRequest): string => request.url.split('?', 1)[0] ?? ''
+
+function policyOf(request: FastifyRequest): FailurePolicy {
+  const path = HOOK_PATHS.find((known) => known === pathOf(request))
+  return path === undefined ? 'Fail' : PATH_POLICIES[path]
+}
+
+const isRecordWithStatus = (err: unknown): err is { readonly statusCode: number } =>
+  typeof err === 'object' && err !== null && 'statusCode' in err && typeof err.statusCode === 'number'
+
+/** Unix milliseconds of the first certificate's end. */
+const expiryOf = ({ cert }: CertificatePair): number => new X509Certificate(cert).validToDate.getTime()

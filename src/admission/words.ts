@@ -1,0 +1,41 @@
+import type { Canary } from '#api/canary.ts'
+import type { Workload } from '#api/objects.ts'
+import { ANNOTATION_OPT_OUT, commandAnnotation } from '#api/names.ts'
+
+/** What the warnings say. One line of at most 256 characters each: the part that matters comes first. */
+
+const DIGEST_HEX_DIGITS = 12
+/** Leaves room for the plan in one warning. */
+const MAX_CHANGE_CHARS = 70
+
+/** `deployment/cart`, as kubectl prints it. */
+export const nameOf = (kind: string, name: string): string => `${kind.toLowerCase()}/${name}`
+
+/** What a person would call the change: the images that differ, or the workload when none does. */
+export function changeInWords(old: Workload, next: Workload, name: string): string {
+  const before = new Map(old.spec.template.spec.containers.map((container) => [container.name, container.image]))
+  const images = next.spec.template.spec.containers
+    .filter((container) => typeof container.image === 'string' && container.image !== before.get(container.name))
+    .map((container) => shortImage(container.image ?? ''))
+  const words = images.join(', ')
+  if (images.length > 0 && words.length <= MAX_CHANGE_CHARS) return words
+  if (images.length > 1) return `${images.length} new images of ${name}`
+  return images.length === 1 ? `the new image of ${name}` : `the change of ${name}`
+}
+
+/** `registry.example.com/shop/cart:2.4@sha256:0123...` as `cart:2.4`; a digest stays, cut, when there is no tag. */
+function shortImage(image: string): string {
+  const last = image.slice(image.lastIndexOf('/') + 1)
+  const [tagged = '', digest] = last.split('@')
+  return digest === undefined || tagged.includes(':') ? tagged : `${tagged}@${digest.slice(0, 'sha256:'.length + DIGEST_HEX_DIGITS)}`
+}
+
+/** Where the plan comes from: the user's own Canary, or the policy that gates the namespace. */
+export const originInWords = (canary: Canary | undefined, policyName: string): string =>
+  canary && canary.spec.gate?.generated !== true ? `(canary "${canary.metadata.name}")` : `(policy "${policyName}")`
+
+export const retryInWords = (canary: Canary, namespace: string): string =>
+  `kubectl -n ${namespace} annotate canary/${canary.metadata.name} ${commandAnnotation('retry')}=true`
+
+export const optOutInWords = (namespace: string, name: string): string =>
+  `kubectl -n ${namespace} annotate ${name} ${ANNOTATION_OPT_OUT}=disabled`
