@@ -1,0 +1,90 @@
+import type { Canary } from '#api/canary.ts'
+import { ANNOTATION_RESTARTED_AT, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, type Role } from '#api/names.ts'
+import type { LabelSelector, PodTemplate, Workload } from '#api/objects.ts'
+import { restartedAt } from '#api/revision.ts'
+import { ownedBy } from '#api/selectors.ts'
+import { rewriteConfigs, type ConfigNames } from '#workload/configs.ts'
+import { inNamespace, MANAGED_LABELS, withoutOwnershipMarks } from '#workload/metadata.ts'
+
+export type WorkloadOptions = {
+  /** The workload of that name as it is now: its selector is immutable, so it is kept, whoever made it. */
+  readonly existing?: Workload | undefined
+  /** Tracked ConfigMaps and Secrets and the names of their copies. */
+  readonly configNames?: ConfigNames | undefined
+  /** A restart asked for by `kubectl rollout restart`. Left out: the mark that the existing pods of this revision carry stays. */
+  readonly restartedAt?: string | undefined
+}
+
+/** Node label that no node has: what "zero replicas" means to a DaemonSet. Flagger's key. */
+export const SCALE_TO_ZERO = 'flagger.app/scale-to-zero'
+
+/** Copied from the target when it has them. `paused` is not: a copy that does not roll could never become ready. */
+const COPIED_FIELDS = ['strategy', 'updateStrategy', 'minReadySeconds', 'progressDeadlineSeconds', 'revisionHistoryLimit'] as const
+
+/**
+ * The primary or canary, whole, so that server-side apply also removes what a new revision no longer has. The pods are what was admitted, and two
+ * labels. Affinity and spread constraints stay as they are: the user's labels are still on every pod, so they go on matching;
+ * both roles then count together, as the pods of two ReplicaSets do in any rolling update. `replicas` undefined: an autoscaler owns the count.
+ */
+export function renderWorkload(
+  canary: Canary, target: Workload, role: Role, template: PodTemplate, replicas: number | undefined, revision: string, options: WorkloadOptions = {},
+): Workload {
+  const name = roleName(target.metadata.name, role)
+  const { namespace } = canary.metadata
+  const selector = selectorOf(target, role, options.existing)
+  const annotations = withoutOwnershipMarks(target.metadata.annotations)
+  const roleLabels = { [LABEL_ROLE]: role, [LABEL_TARGET]: target.metadata.name }
+  const copied = Object.fromEntries(COPIED_FIELDS.filter((field) => target.spec[field] !== undefined).map((field) => [field, target.spec[field]]))
+  const isDaemonSet = target.kind === 'DaemonSet'
+  const pods = podsOf(template, { ...selector.matchLabels, ...roleLabels }, revision, options)
+  return {
+    apiVersion: target.apiVersion,
+    kind: target.kind,
+    metadata: {
+      name,
+      ...inNamespace(namespace),
+      labels: { ...withoutOwnershipMarks(target.metadata.labels), ...MANAGED_LABELS, ...roleLabels, [LABEL_REVISION]: revision },
+      ...(Object.keys(annotations).length > 0 ? { annotations } : {}),
+      ownerReferences: [ownedBy(canary)],
+    },
+    spec: {
+      ...copied,
+      ...(replicas === undefined || isDaemonSet ? {} : { replicas }),
+      selector,
+      template: isDaemonSet ? onNodes(pods, replicas !== 0) : pods,
+    },
+  }
+}
+
+function selectorOf(target: Workload, role: Role, existing: Workload | undefined): LabelSelector {
+  if (existing) return existing.spec.selector
+  const { matchLabels, matchExpressions } = target.spec.selector
+  return { matchLabels: { ...matchLabels, [LABEL_ROLE]: role }, ...(matchExpressions?.length ? { matchExpressions } : {}) }
+}
+
+/** A primary that an earlier Flagger made: its selector has no role. It is kept, with its selector, and its pods get our labels. */
+export const adoptsFlaggerPrimary = (existing: Workload | undefined): boolean =>
+  existing !== undefined && existing.spec.selector.matchLabels?.[LABEL_ROLE] === undefined
+
+function podsOf(template: PodTemplate, labels: Readonly<Record<string, string>>, revision: string, options: WorkloadOptions): PodTemplate {
+  const { existing, configNames } = options
+  const isSameRevision = existing?.metadata.labels?.[LABEL_REVISION] === revision
+  // Applying the same revision again must not undo a restart: that would be another one.
+  const restart = options.restartedAt ?? (isSameRevision && existing ? restartedAt(existing.spec.template) : undefined)
+  const { 'pod-template-hash': _, ...own } = template.metadata?.labels ?? {}
+  const annotations = { ...template.metadata?.annotations, ...(restart === undefined ? {} : { [ANNOTATION_RESTARTED_AT]: restart }) }
+  const { creationTimestamp: __, ...metadata } = (template.metadata ?? {}) as Record<string, unknown>
+  const pods: PodTemplate = {
+    ...template,
+    metadata: { ...metadata, labels: { ...own, ...labels }, ...(Object.keys(annotations).length > 0 ? { annotations } : {}) },
+  }
+  return configNames ? rewriteConfigs(pods, configNames) : pods
+}
+
+/** A DaemonSet's pods, on its nodes or on none. */
+function onNodes(template: PodTemplate, isRunning: boolean): PodTemplate {
+  const { nodeSelector, ...spec } = template.spec as PodTemplate['spec'] & { readonly nodeSelector?: Readonly<Record<string, string>> }
+  const { [SCALE_TO_ZERO]: _, ...nodes } = nodeSelector ?? {}
+  const wanted = isRunning ? nodes : { ...nodes, [SCALE_TO_ZERO]: 'true' }
+  return { ...template, spec: { ...spec, ...(Object.keys(wanted).length > 0 ? { nodeSelector: wanted } : {}) } }
+}
