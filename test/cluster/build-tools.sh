@@ -43,10 +43,14 @@ copy_crds() {
 
 command -v go >/dev/null || die "needs Go to build the cluster's programs"
 mkdir -p "$CACHE/tools"
-# One build at a time in one cache; a second one then finds everything there.
-exec 7<"$CACHE/tools"
-flock 7
 # The quick ones first, so that a mistake shows early.
 [[ $# -gt 0 ]] || set -- apps etcd kubernetes coredns traefik prometheus
-for name; do build "$name"; done
+missing=()
+for name; do [[ -d $(tool_dir "$name") ]] || missing+=("$name"); done
+[[ ${#missing[@]} -gt 0 || ! -d $(crds_dir) ]] || exit 0
+
+# One build at a time in one cache; whoever waited finds the programs there.
+exec 7<"$CACHE/tools"
+flock 7
+for name in "${missing[@]}"; do build "$name"; done
 copy_crds
