@@ -2,8 +2,8 @@ import type { KubeObject } from '#api/objects.ts'
 import type { KubeClient, WatchEvent } from '#kube/client.ts'
 import type { Test } from 'tap'
 
-/** What the cases need: a client, a namespace of their own, and a way to hurry bookmarks where there is one. */
-export type World = { readonly client: KubeClient; readonly namespace: string; readonly bookmark?: () => void }
+/** What the cases need: a client, and a namespace of their own. */
+export type World = { readonly client: KubeClient; readonly namespace: string }
 export type Case = { readonly name: string; readonly run: (t: Test, world: World) => Promise<void> }
 
 const configMap = (namespace: string, name: string, more: object = {}): KubeObject => ({

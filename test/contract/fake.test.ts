@@ -6,7 +6,7 @@ import { cases } from './cases.ts'
 for (const { name, run } of cases) {
   test(`fake, in process: ${name}`, async (t) => {
     const fake = createFakeKube()
-    await run(t, { client: fake.client, namespace: 'contract', bookmark: fake.bookmark })
+    await run(t, { client: fake.client, namespace: 'contract' })
   })
   test(`fake, over HTTP: ${name}`, async (t) => {
     const fake = createFakeKube()
@@ -16,6 +16,6 @@ for (const { name, run } of cases) {
       await server.close()
       await client.close()
     })
-    await run(t, { client, namespace: 'contract', bookmark: fake.bookmark })
+    await run(t, { client, namespace: 'contract' })
   })
 }
