@@ -1,6 +1,7 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
 import { LABEL_GATE, LABEL_MANAGED_BY, LABEL_ROLE, LABEL_TARGET, GATE_ENABLED, FLAGGER_API_VERSION, MANAGED_BY } from '#api/names.ts'
+import type { MetricTemplate } from '#api/metric-template.ts'
 import { objectKey, type KubeObject, type ObjectReader } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
 import type { Log } from '#kube/log.ts'
@@ -18,6 +19,9 @@ export type Caches = {
   /** Keys of the Canaries whose target is this workload. */
   canariesOf(namespace: string, target: string): readonly string[]
   isGated(namespace: string): boolean
+  metricTemplate(namespace: string, name: string): MetricTemplate | undefined
+  /** Deployments in gated namespaces that are nobody's primary or canary. */
+  gatedWorkloads(): readonly KubeObject[]
   /** Pods of a target's primary and canary. */
   pods(namespace: string, target: string): readonly KubeObject[]
   /** Ready addresses in the EndpointSlices of a Service that the agent made. */
@@ -63,7 +67,7 @@ export function createCaches(options: CachesOptions): Caches {
     const name = object.metadata.labels?.[LABEL_ROLE] ? withoutRole(object.metadata.name) : object.metadata.name
     const keys = [...targets(namespace, name), ...(name === object.metadata.name ? targets(namespace, withoutRole(name)) : [])]
     wakeAll(keys)
-    if (keys.length === 0 && isGated(namespace)) wakeUngated(namespace, object.metadata.name)
+    if (keys.length === 0 && name === object.metadata.name && isGated(namespace)) wakeUngated(namespace, object.metadata.name)
   }
   const onService = (object: KubeObject): void => {
     const name = object.kind === 'EndpointSlice' ? (object.metadata.labels?.['kubernetes.io/service-name'] ?? '') : object.metadata.name
@@ -81,6 +85,7 @@ export function createCaches(options: CachesOptions): Caches {
     },
     onChange: (_, object) => wake(objectKey(object.metadata)),
   })
+  follow({ apiVersion: FLAGGER_API_VERSION, kind: 'MetricTemplate' }, {})
   follow({ apiVersion: 'apps/v1', kind: 'Deployment' }, { onChange: (_, object) => onWorkload(object) })
   follow({ apiVersion: 'apps/v1', kind: 'DaemonSet' }, { onChange: (_, object) => onWorkload(object) })
   follow({ apiVersion: 'apps/v1', kind: 'ControllerRevision' }, { labelSelector: `${LABEL_MANAGED_BY}=${MANAGED_BY}` })
@@ -122,6 +127,9 @@ export function createCaches(options: CachesOptions): Caches {
     canaries: () => canaries().list(),
     canariesOf: targets,
     isGated,
+    metricTemplate: (namespace, name) => reflectors.get(id(FLAGGER_API_VERSION, 'MetricTemplate'))?.get(`${namespace}/${name}`) as MetricTemplate | undefined,
+    gatedWorkloads: () => (reflectors.get(id('apps/v1', 'Deployment'))?.list() ?? [])
+      .filter((object) => isGated(namespaceOf(object)) && object.metadata.labels?.[LABEL_ROLE] === undefined),
     pods: (namespace, target) => reflectors.get(id('v1', 'Pod'))?.byIndex('target', `${namespace}/${target}`) ?? [],
     readyAddresses(namespace, service) {
       const slices = reflectors.get(id('discovery.k8s.io/v1', 'EndpointSlice'))?.byIndex('service', `${namespace}/${service}`) ?? []

@@ -8,8 +8,10 @@ export type Measurement =
 export type CheckedMetric = {
   readonly name: string
   readonly measurement: Measurement
-  /** Only a value can pass or fail; the text is Flagger's. */
+  /** Counts as a failed check: a value outside its bounds, or no data at all. The text is Flagger's. */
   readonly failure?: string
+  /** Holds the weight and counts as nothing: the source could not be asked, which says nothing about the canary. */
+  readonly halt?: string
 }
 
 /** How many live requests each arm served since the last complete poll, from counters. */

@@ -167,6 +167,8 @@ function underTraffic(before: CanaryStatus, seen: Seen, now: number): Decision {
   if (!seen.check) return here(routing.status, [], now)
   const failures = seen.check.metrics.flatMap(({ failure }) => failure ?? [])
   if (failures.length > 0) return failed(again, seen, failures, later, here, now)
+  const halts = seen.check.metrics.flatMap(({ halt }) => halt ?? [])
+  if (halts.length > 0) return here(again, halts.map((message) => warning('CanaryMetricUnavailable', message)), later)
   const counted = seen.spec.gate?.failures === 'consecutive' ? { ...routing.status, failedChecks: 0 } : routing.status
   if (step.hold && before.gate?.paused !== RESUMED) {
     const told = once(again, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`))

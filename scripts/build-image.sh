@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Bundles the product, makes its image without a daemon, and loads it into the test cluster when that is up.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/node_modules/.bin:$PATH"
+cache="${CANARYGATE_CACHE:-$PWD/.cache}"
+mkdir -p "$cache/product" dist
+
+# createRequire: some dependencies are CommonJS and ask for Node's own modules at run time.
+esbuild src/main.ts --bundle --platform=node --target=node24 --format=esm --minify-syntax --outfile=dist/canarygate.mjs \
+  --log-level=warning --external:@kubernetes/client-node \
+  --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+
+cat > "$cache/product/spec.json" <<JSON
+{
+  "name": "canarygate:latest",
+  "layers": [
+    [{"to": "/usr/local/bin/node", "from": "$PWD/node_modules/node-linux-$(node -p process.arch)/bin/node", "mode": "0755", "libraries": true}],
+    [{"to": "/app/canarygate.mjs", "from": "$PWD/dist/canarygate.mjs"}]
+  ],
+  "env": {"NODE_ENV": "production", "NODE_OPTIONS": "--max-old-space-size-percentage=70"},
+  "entrypoint": ["/usr/local/bin/node", "/app/canarygate.mjs"],
+  "user": "65532",
+  "workdir": "/app"
+}
+JSON
+node test/cluster/image.ts build "$cache/product/spec.json" -o "$cache/product/canarygate.tar"
+if [ -f "${CANARYGATE_CLUSTER_DIR:-.cluster}/cluster.json" ]; then
+  test/cluster/load-image.sh "$cache/product/canarygate.tar"
+fi

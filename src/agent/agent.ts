@@ -1,0 +1,128 @@
+import type { Logger } from 'pino'
+import type { Canary, CanaryAnalysis } from '#api/canary.ts'
+import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
+import { apply } from '#agent/apply.ts'
+import { createCaches, type Caches } from '#agent/caches.ts'
+import { gateTarget } from '#agent/gating.ts'
+import { createMeasuring, type Measuring } from '#agent/measuring.ts'
+import { observe } from '#agent/observe.ts'
+import { reconcile, type Ports } from '#agent/reconcile.ts'
+import { createSavedStatuses } from '#agent/saved-status.ts'
+import type { KubeClient } from '#kube/client.ts'
+import type { EventRecorder } from '#kube/events.ts'
+import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
+import type { Http } from '#metrics/provider.ts'
+import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
+
+export type AgentOptions = {
+  readonly client: KubeClient
+  readonly events: EventRecorder
+  readonly http: Http
+  /** Used where `spec.provider` and `spec.metricsServer` are left out. */
+  readonly defaultProvider: string
+  readonly metricsServer: string | undefined
+  readonly defaultAnalysis: CanaryAnalysis
+  readonly isLeader: () => boolean
+  readonly log: Logger
+  /** Unix ms. */
+  readonly now: () => number
+  readonly random: () => number
+  readonly onWorked?: (turn: QueueTurn) => void
+}
+
+export type Agent = {
+  /** Fills the caches; nothing is written before `lead`. */
+  start(): void
+  hasSynced(): boolean
+  /** Leadership came: every Canary is looked at. */
+  lead(): void
+  /** No new turns; running ones end or are given up at the deadline (ms). */
+  stop(deadlineMs: number): Promise<void>
+  readonly caches: Caches
+  readonly queue: Queue
+}
+
+/** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
+const GATE_PREFIX = 'gate:'
+
+export function createAgent(options: AgentOptions): Agent {
+  const { client, events, log, now, random, isLeader } = options
+  const saved = createSavedStatuses(client, now)
+  let isLeading = false
+
+  const enqueue = (key: string): void => { if (isLeading) queue.add(key) }
+  const caches = createCaches({
+    client, log, now, random,
+    routers: routerKinds(),
+    wake: (key) => {
+      const cached = caches.canary(key)
+      if (cached) saved.seen(cached)
+      enqueue(key)
+    },
+    wakeUngated: (namespace, name) => enqueue(`${GATE_PREFIX}${namespace}/${name}`),
+  })
+  const measuring: Measuring = createMeasuring({ http: options.http, metricsServer: options.metricsServer, caches, log, now })
+
+  const portsOf = (key: string): Ports => {
+    const bound = log.child({ canary: key })
+    const providerOf = (canary: Canary) => trafficProviderFor(canary, options.defaultProvider)
+    return {
+      now,
+      canary: (of) => {
+        const cached = caches.canary(of)
+        return cached && saved.current(cached)
+      },
+      observe: (canary, at, check) => observe(canary, caches, providerOf(canary), at, check),
+      measure: (canary, seen) => measuring.measure(canary, seen, providerOf(canary).name),
+      apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
+      saveStatus: (canary, status) => saved.save(canary, status),
+      async announce(canary, item) {
+        bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
+        await events.record(canary, item)
+      },
+      isLeader,
+      log: bound,
+    }
+  }
+
+  async function work(key: string): Promise<number | undefined> {
+    if (!isLeader()) return undefined
+    if (key.startsWith(GATE_PREFIX)) {
+      const { namespace, name } = splitKey(key.slice(GATE_PREFIX.length))
+      await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: options.defaultAnalysis, log })
+      return undefined
+    }
+    if (!caches.canary(key)) {
+      saved.forget(key)
+      measuring.forget(key)
+      return undefined
+    }
+    const wakeAt = await reconcile(key, portsOf(key))
+    return wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
+  }
+
+  const queue = createQueue({ work, log, now, ...(options.onWorked ? { onWorked: options.onWorked } : {}) })
+
+  return {
+    caches,
+    queue,
+    start: () => caches.start(),
+    hasSynced: () => caches.hasSynced(),
+    lead() {
+      isLeading = true
+      for (const canary of caches.canaries()) queue.add(objectKey(canary.metadata), 'low')
+      for (const workload of ungated(caches)) queue.add(`${GATE_PREFIX}${objectKey(workload.metadata)}`, 'low')
+      queue.start()
+    },
+    async stop(deadlineMs) {
+      isLeading = false
+      await queue.shutdown(deadlineMs)
+      await caches.stop()
+    },
+  }
+}
+
+/** Workloads of gated namespaces that no Canary speaks of. */
+function ungated(caches: Caches): readonly KubeObject[] {
+  return caches.gatedWorkloads().filter(({ metadata }) => caches.canariesOf(metadata.namespace ?? '', metadata.name).length === 0)
+}

@@ -1,0 +1,224 @@
+import type { Canary } from '#api/canary.ts'
+import { apexName, DEFAULT_REVISION_HISTORY_LIMIT } from '#api/defaults.ts'
+import {
+  ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_REVISION,
+  ANNOTATION_STABLE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_REVISION, LABEL_TARGET, roleName, snapshotName, type Command,
+  type Role,
+} from '#api/names.ts'
+import type { KubeObject, ObjectRef, PodTemplate, Service, Workload } from '#api/objects.ts'
+import { revisionOf } from '#api/revision.ts'
+import type { Caches } from '#agent/caches.ts'
+import { covers } from '#agent/covers.ts'
+import type { KubeClient } from '#kube/client.ts'
+import { isConflict } from '#kube/error.ts'
+import type { Effect, Seen } from '#rollout/decision.ts'
+import type { TrafficProvider } from '#traffic/provider.ts'
+import { renderApex, renderServices } from '#workload/services.ts'
+import { nextOrder, prune, renderSnapshot, snapshotsOf, templateOf } from '#workload/snapshot.ts'
+import { renderWorkload } from '#workload/workload.ts'
+
+export type ApplyContext = {
+  readonly client: KubeClient
+  readonly caches: Caches
+  readonly provider: TrafficProvider
+}
+
+/** Carries out one effect. What the cluster already says is not written again. */
+export async function apply(canary: Canary, effect: Effect, seen: Seen, context: ApplyContext): Promise<void> {
+  const { client, caches, provider } = context
+  const namespace = canary.metadata.namespace ?? ''
+  switch (effect.kind) {
+    case 'addFinalizer':
+      await setFinalizers(client, canary, [...(canary.metadata.finalizers ?? []), FINALIZER])
+      return
+    case 'removeFinalizer':
+      await setFinalizers(client, canary, (canary.metadata.finalizers ?? []).filter((name) => name !== FINALIZER))
+      return
+    case 'snapshot':
+      await takeSnapshot(canary, effect.revision, context)
+      return
+    case 'services':
+      await writeAll(renderServices(canary, targetOf(canary, caches), caches.reader), context)
+      if (provider.name !== 'kubernetes' && seen.apex !== 'target') await writeApex(canary, 'primary', context)
+      return
+    case 'apex':
+      await writeApex(canary, effect.serving, context)
+      return
+    case 'deploy':
+      await deploy(canary, effect, context)
+      return
+    case 'scale':
+      await client.patch(workloadRef(canary, effect.role), { spec: { replicas: effect.replicas } }, 'merge', { fieldManager: FIELD_MANAGER })
+      return
+    case 'setRoutes':
+      await writeAll(provider.render(canary, effect.routes, caches.reader), context)
+      return
+    case 'releaseRoutes':
+      await writeAll(provider.release(canary, caches.reader).map(withoutOwners), context)
+      return
+    case 'holdTarget':
+      await patchTarget(canary, { [ANNOTATION_REPLICAS]: String(effect.replicas) }, context, { spec: { replicas: 0 } })
+      return
+    case 'unpauseTarget':
+      await patchTarget(canary, { [ANNOTATION_STABLE]: null }, context, { spec: { paused: null } })
+      return
+    case 'markGate':
+      await patchTarget(canary, { [ANNOTATION_GATE]: effect.gate, [ANNOTATION_REVISION]: effect.revision }, context)
+      return
+    case 'releaseTarget':
+      await release(canary, effect.revision, effect.replicas, context)
+      return
+    case 'forgetTarget':
+      await patchTarget(canary, Object.fromEntries(
+        [ANNOTATION_REPLICAS, ANNOTATION_GATE, ANNOTATION_REVISION, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE].map((name) => [name, null]),
+      ), context)
+      return
+    case 'consume':
+      await consume(canary, effect.commands, namespace, context)
+      return
+    case 'prune':
+      await pruneSnapshots(canary, effect.keep, context)
+      return
+    default:
+      effect satisfies never
+  }
+}
+
+const workloadRef = (canary: Canary, role: Role): ObjectRef => ({
+  apiVersion: 'apps/v1', kind: canary.spec.targetRef.kind, namespace: canary.metadata.namespace ?? '', name: roleName(canary.spec.targetRef.name, role),
+})
+
+const targetRef = (canary: Canary): ObjectRef => ({
+  apiVersion: 'apps/v1', kind: canary.spec.targetRef.kind, namespace: canary.metadata.namespace ?? '', name: canary.spec.targetRef.name,
+})
+
+function targetOf(canary: Canary, caches: Caches): Workload {
+  const target = caches.reader.get(targetRef(canary)) as Workload | undefined
+  if (!target) throw new Error(`target ${canary.metadata.namespace}/${canary.spec.targetRef.name} is gone`)
+  return target
+}
+
+async function writeAll(objects: readonly KubeObject[], { client, caches }: ApplyContext): Promise<void> {
+  for (const object of objects) {
+    const { name, namespace } = object.metadata
+    const ref = { apiVersion: object.apiVersion, kind: object.kind, name, ...(namespace === undefined ? {} : { namespace }) }
+    if (!covers(caches.reader.get(ref), object)) await client.apply(object, { fieldManager: FIELD_MANAGER, force: true })
+  }
+}
+
+async function writeApex(canary: Canary, serving: 'target' | 'primary', context: ApplyContext): Promise<void> {
+  const { caches } = context
+  const existing = caches.reader.get({ apiVersion: 'v1', kind: 'Service', namespace: canary.metadata.namespace ?? '', name: apexName(canary) })
+  const rendered = renderApex(canary, targetOf(canary, caches), caches.reader, existing as Service | undefined, serving)
+  // A Service that we made must outlive its Canary: people and routes go on using it.
+  await writeAll([serving === 'target' ? withoutOwners(rendered) : rendered], context)
+}
+
+function withoutOwners<T extends KubeObject>(object: T): T {
+  const { ownerReferences: _, ...metadata } = object.metadata
+  return { ...object, metadata: { ...metadata, ownerReferences: [] } }
+}
+
+async function deploy(canary: Canary, effect: Extract<Effect, { kind: 'deploy' }>, context: ApplyContext): Promise<void> {
+  const { client, caches } = context
+  const template = await templateOfRevision(canary, effect.revision, context)
+  const existing = caches.reader.get(workloadRef(canary, effect.role)) as Workload | undefined
+  const replicas = canary.spec.autoscalerRef && effect.role === 'primary' && existing ? undefined : effect.replicas
+  const workload = renderWorkload(canary, targetOf(canary, caches), effect.role, template, replicas, effect.revision, { existing, restartedAt: effect.restartedAt })
+  if (!covers(existing, workload)) await client.apply(workload, { fieldManager: FIELD_MANAGER, force: true })
+}
+
+/** The template exactly as it was admitted; thrown if nobody knows it any more. */
+async function templateOfRevision(canary: Canary, revision: string, { client, caches }: ApplyContext): Promise<PodTemplate> {
+  const ref = snapshotRef(canary, revision)
+  const template = templateOf(caches.reader.get(ref) ?? (await client.get(ref)))
+  if (!template) throw new Error(`snapshot ${ref.name} is gone: revision ${revision} cannot be deployed`)
+  return template
+}
+
+const snapshotRef = (canary: Canary, revision: string): ObjectRef => ({
+  apiVersion: 'apps/v1', kind: 'ControllerRevision', namespace: canary.metadata.namespace ?? '', name: snapshotName(canary.spec.targetRef.name, revision),
+})
+
+/** Stores the template under its revision before anything runs it. It comes from whoever holds it: the target, or what served before. */
+async function takeSnapshot(canary: Canary, revision: string, context: ApplyContext): Promise<void> {
+  const { client, caches } = context
+  if (caches.reader.get(snapshotRef(canary, revision))) return
+  const target = targetOf(canary, caches)
+  const template = revisionOf(target.spec.template) === revision ? target.spec.template : await earlierTemplate(canary, target, revision, context)
+  if (!template) throw new Error(`no template of revision ${revision} is left: the target has moved on`)
+  try {
+    await client.create(renderSnapshot(canary, template, revision, nextOrder(storedSnapshots(canary, caches))), { fieldManager: FIELD_MANAGER })
+  } catch (err) {
+    if (!isConflict(err)) throw err // 409: it exists, and a snapshot never changes
+  }
+}
+
+/** The stable template of a target whose change is held: its old ReplicaSet has it, or the primary that is there already. */
+async function earlierTemplate(canary: Canary, target: Workload, revision: string, { client, caches }: ApplyContext): Promise<PodTemplate | undefined> {
+  const primary = caches.reader.get({ ...workloadRef(canary, 'primary') }) as Workload | undefined
+  const selector = Object.entries(target.spec.selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`).join(',')
+  const { items } = await client.list<Workload>('apps/v1', 'ReplicaSet', { namespace: target.metadata.namespace ?? '', labelSelector: selector })
+  const owned = items.filter((item) => item.metadata.ownerReferences?.some(({ uid }) => uid === target.metadata.uid))
+  const found = owned.find((item) => revisionOf(item.spec.template) === revision)
+  if (found) return withoutHash(found.spec.template)
+  return primary?.metadata.labels?.[LABEL_REVISION] === revision ? withoutRoleLabels(primary.spec.template) : undefined
+}
+
+function withoutHash(template: PodTemplate): PodTemplate {
+  const { 'pod-template-hash': _, ...labels } = template.metadata?.labels ?? {}
+  return { ...template, metadata: { ...template.metadata, labels } }
+}
+
+function withoutRoleLabels(template: PodTemplate): PodTemplate {
+  const labels = Object.entries(template.metadata?.labels ?? {}).filter(([key]) => key !== 'canarygate.dev/role' && key !== LABEL_TARGET)
+  return { ...template, metadata: { ...template.metadata, labels: Object.fromEntries(labels) } }
+}
+
+const storedSnapshots = (canary: Canary, caches: Caches): readonly KubeObject[] =>
+  snapshotsOf(caches.reader.list('apps/v1', 'ControllerRevision', canary.metadata.namespace ?? ''), canary.spec.targetRef.name)
+
+async function pruneSnapshots(canary: Canary, keep: readonly string[], { client, caches }: ApplyContext): Promise<void> {
+  const limit = canary.spec.gate?.revisionHistoryLimit ?? DEFAULT_REVISION_HISTORY_LIMIT
+  for (const snapshot of prune(storedSnapshots(canary, caches), keep, limit)) {
+    await client.delete({ apiVersion: 'apps/v1', kind: 'ControllerRevision', name: snapshot.metadata.name, namespace: snapshot.metadata.namespace ?? '' })
+  }
+}
+
+/** Changes annotations (null removes) and spec fields of the target; nothing is sent when it already says so. */
+async function patchTarget(
+  canary: Canary, annotations: Readonly<Record<string, string | null>>, { client, caches }: ApplyContext, more: { readonly spec?: Readonly<Record<string, unknown>> } = {},
+): Promise<void> {
+  const target = targetOf(canary, caches)
+  const isSame = Object.entries(annotations).every(([name, value]) => (target.metadata.annotations?.[name] ?? null) === value)
+    && Object.entries(more.spec ?? {}).every(([name, value]) => (target.spec[name] ?? null) === value)
+  if (isSame) return
+  await client.patch(targetRef(canary), { metadata: { annotations }, ...more }, 'merge', { fieldManager: FIELD_MANAGER })
+}
+
+/** Gives the target the template that the primary serves, and its replicas: whole, so that nothing of a failed revision stays in it. */
+async function release(canary: Canary, revision: string, replicas: number, context: ApplyContext): Promise<void> {
+  const { client, caches } = context
+  const target = targetOf(canary, caches)
+  const paused = target.spec.paused === undefined ? [] : [{ op: 'remove', path: '/spec/paused' }]
+  const template = revisionOf(target.spec.template) === revision ? [] : [{ op: 'replace', path: '/spec/template', value: await templateOfRevision(canary, revision, context) }]
+  await client.patch(targetRef(canary), [...template, ...paused, { op: 'replace', path: '/spec/replicas', value: replicas }], 'json', { fieldManager: FIELD_MANAGER })
+}
+
+async function setFinalizers(client: KubeClient, canary: Canary, finalizers: readonly string[]): Promise<void> {
+  const { name, namespace = '' } = canary.metadata
+  await client.patch({ apiVersion: canary.apiVersion, kind: canary.kind, name, namespace }, { metadata: { finalizers } }, 'merge', { fieldManager: FIELD_MANAGER })
+}
+
+async function consume(canary: Canary, commands: readonly Command[], namespace: string, { client, caches }: ApplyContext): Promise<void> {
+  const names = commands.flatMap((command) => [commandAnnotation(command), `${commandAnnotation(command)}-by`])
+  if (commands.includes('promote')) names.push(ANNOTATION_FLAGGER_PROMOTE)
+  const objects = [caches.canary(`${namespace}/${canary.metadata.name}`), caches.reader.get(targetRef(canary))]
+  for (const object of objects) {
+    const present = names.filter((name) => object?.metadata.annotations?.[name] !== undefined)
+    if (!object || present.length === 0) continue
+    const ref = { apiVersion: object.apiVersion, kind: object.kind, name: object.metadata.name, namespace }
+    await client.patch(ref, { metadata: { annotations: Object.fromEntries(present.map((name) => [name, null])) } }, 'merge', { fieldManager: FIELD_MANAGER })
+  }
+}
+

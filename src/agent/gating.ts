@@ -1,0 +1,45 @@
+import type { CanaryAnalysis } from '#api/canary.ts'
+import { ANNOTATION_GATE, ANNOTATION_OPT_OUT, ANNOTATION_STABLE, FIELD_MANAGER } from '#api/names.ts'
+import type { ObjectRef, Workload } from '#api/objects.ts'
+import type { Caches } from '#agent/caches.ts'
+import type { KubeClient } from '#kube/client.ts'
+import { isConflict } from '#kube/error.ts'
+import type { EventRecorder } from '#kube/events.ts'
+import type { Log } from '#kube/log.ts'
+import { defaultCanary, discover } from '#workload/discover.ts'
+
+export type GatingContext = {
+  readonly client: KubeClient
+  readonly caches: Caches
+  readonly events: EventRecorder
+  readonly defaultAnalysis: CanaryAnalysis
+  readonly log: Log
+}
+
+/**
+ * A change of a gated target is held and no Canary speaks of it: one is written from the defaults, with the Service found in the cluster.
+ * A workload that nothing routes to cannot be split: its change is let through, and that is told, since a gate must not become a trap.
+ */
+export async function gateTarget(namespace: string, name: string, context: GatingContext): Promise<void> {
+  const { client, caches, events, log } = context
+  const ref: ObjectRef = { apiVersion: 'apps/v1', kind: 'Deployment', namespace, name }
+  const target = caches.reader.get(ref) as Workload | undefined
+  if (!target || caches.canariesOf(namespace, name).length > 0) return
+  const annotations = target.metadata.annotations ?? {}
+  const isHeld = annotations[ANNOTATION_STABLE] !== undefined && annotations[ANNOTATION_GATE] === 'pending'
+  if (!isHeld || annotations[ANNOTATION_OPT_OUT] === 'disabled') return
+
+  const found = discover(target, caches.reader)
+  if ('reason' in found) {
+    log.warn({ target: `${namespace}/${name}`, reason: found.reason }, 'target cannot be gated')
+    await events.record(target, { type: 'Warning', reason: 'CanaryGateSkipped', message: `CanaryGate lets this change through ungated: ${found.reason}` })
+    await client.patch(ref, { metadata: { annotations: { [ANNOTATION_STABLE]: null, [ANNOTATION_GATE]: 'passed' } }, spec: { paused: null } }, 'merge', { fieldManager: FIELD_MANAGER })
+    return
+  }
+  try {
+    await client.create(defaultCanary(target, found, context.defaultAnalysis), { fieldManager: FIELD_MANAGER })
+    await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults, provider ${found.provider}, Service ${found.service}` })
+  } catch (err) {
+    if (!isConflict(err)) throw err
+  }
+}

@@ -1,0 +1,127 @@
+import type { Canary, CanaryMetric } from '#api/canary.ts'
+import { apexName } from '#api/defaults.ts'
+import { parseDuration } from '#api/duration.ts'
+import type { CheckedMetric, Measurement } from '#api/measurement.ts'
+import type { Caches } from '#agent/caches.ts'
+import type { Log } from '#kube/log.ts'
+import { builtinQuery, builtinSource, BUILTIN_METRICS, type BuiltinMetric } from '#metrics/builtin.ts'
+import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec } from '#metrics/check.ts'
+import { prometheus } from '#metrics/prometheus.ts'
+import { unavailable, type Http, type MetricAddress } from '#metrics/provider.ts'
+import { registry } from '#metrics/registry.ts'
+import { parseTemplate, renderTemplate, type TemplateValues } from '#metrics/template.ts'
+import type { Check, Seen } from '#rollout/decision.ts'
+
+export type Measuring = {
+  /** One round of checks: every metric asked at once, each with its own deadline. Never rejects. */
+  measure(canary: Canary, seen: Seen, provider: string): Promise<Check>
+  forget(key: string): void
+}
+
+export type MeasuringOptions = {
+  readonly http: Http
+  readonly metricsServer: string | undefined
+  readonly caches: Caches
+  readonly log: Log
+  readonly now: () => number
+}
+
+/** All of one round's answers arrive within this time, or count as unavailable (ms). */
+const CHECK_DEADLINE_MS = 10_000
+const DEFAULT_WINDOW = '1m'
+
+type Asked = { readonly measurement: Measurement; readonly origin: MetricOrigin; readonly spec: MetricSpec }
+
+export function createMeasuring(options: MeasuringOptions): Measuring {
+  const { http, caches, log, now } = options
+
+  async function measureOne(canary: Canary, metric: CanaryMetric, provider: string, signal: AbortSignal): Promise<Asked> {
+    const isBuiltin = (BUILTIN_METRICS as readonly string[]).includes(metric.name) && !metric.templateRef && !metric.query
+    const { thresholdRange, threshold } = metric
+    const spec: MetricSpec = {
+      name: metric.name, kind: isBuiltin ? builtinKind(metric.name) : 'other',
+      ...(thresholdRange ? { thresholdRange: bounds(thresholdRange) } : {}), ...(threshold === undefined ? {} : { threshold }),
+    }
+    const origin: MetricOrigin = isBuiltin ? { kind: 'builtin', provider } : metric.templateRef ? { kind: 'template' } : { kind: 'inline' }
+    const ask = isBuiltin ? askBuiltin(canary, metric, provider, signal) : metric.templateRef ? askTemplate(canary, metric, signal) : askInline(canary, metric, signal)
+    return { measurement: await ask, origin, spec }
+  }
+
+  const server = (canary: Canary): string | undefined => canary.spec.metricsServer ?? options.metricsServer
+  const addressOf = (url: string | undefined, metric: CanaryMetric): MetricAddress => ({
+    ...(url === undefined ? {} : { url }), at: now(), intervalSeconds: (parseDuration(metric.interval ?? DEFAULT_WINDOW) ?? 60_000) / 1_000,
+  })
+
+  async function askBuiltin(canary: Canary, metric: CanaryMetric, provider: string, signal: AbortSignal): Promise<Measurement> {
+    const url = server(canary)
+    const source = builtinSource(provider)
+    if (!source) return unavailable(`no built-in query for provider ${provider}: use a MetricTemplate`)
+    if (!url) return unavailable('no metrics server is configured: set spec.metricsServer, or the agent\'s METRICS_SERVER')
+    const names = { namespace: canary.metadata.namespace ?? '', target: canary.spec.targetRef.name, service: apexName(canary), ...refsOf(canary) }
+    const query = builtinQuery(metric.name as BuiltinMetric, source, names, 'canary', metric.interval ?? DEFAULT_WINDOW)
+    return query === undefined ? unavailable(`provider ${provider} does not tell the canary's requests apart`) : prometheus.query(query, addressOf(url, metric), http, signal)
+  }
+
+  async function askInline(canary: Canary, metric: CanaryMetric, signal: AbortSignal): Promise<Measurement> {
+    const url = server(canary)
+    if (!metric.query) return unavailable('no usable metrics template and query were configured')
+    if (!url) return unavailable('no metrics server is configured: set spec.metricsServer, or the agent\'s METRICS_SERVER')
+    const rendered = render(metric.query, canary, { ...metric, interval: metric.interval ?? DEFAULT_WINDOW }, 'promql')
+    return 'error' in rendered ? unavailable(`query render error: ${rendered.error}`) : prometheus.query(rendered.text, addressOf(url, metric), http, signal)
+  }
+
+  async function askTemplate(canary: Canary, metric: CanaryMetric, signal: AbortSignal): Promise<Measurement> {
+    const { name = '', namespace = canary.metadata.namespace ?? '' } = metric.templateRef ?? {}
+    const template = caches.metricTemplate(namespace, name)
+    if (!template) return unavailable(`Metric template ${name}.${namespace} error: not found`)
+    const type = template.spec.provider.type
+    const provider = registry.find((known) => known.type === type)
+    if (!provider) return unavailable(`Metric template ${name}.${namespace} provider ${type} error: not supported; use one of ${registry.map((known) => known.type).join(', ')}`)
+    const rendered = render(template.spec.query, canary, metric, type === 'prometheus' ? 'promql' : 'opaque')
+    if ('error' in rendered) return unavailable(`Metric template ${name}.${namespace} query render error: ${rendered.error}`)
+    const { address, headers, region, insecureSkipVerify } = template.spec.provider
+    return provider.query(rendered.text, {
+      ...addressOf(address, metric), ...(headers ? { headers } : {}), ...(region ? { region } : {}), ...(insecureSkipVerify ? { insecureSkipVerify } : {}),
+    }, http, signal)
+  }
+
+  return {
+    async measure(canary, seen, provider) {
+      const signal = AbortSignal.timeout(CHECK_DEADLINE_MS)
+      const subject = { name: seen.name, namespace: seen.namespace }
+      const target = { name: seen.spec.targetRef.name, namespace: seen.namespace }
+      const metrics = await Promise.all((canary.spec.analysis.metrics ?? []).map(async (metric): Promise<CheckedMetric> => {
+        const { measurement, spec, origin } = await measureOne(canary, metric, provider, signal).catch((err: unknown) => {
+          log.error({ err, metric: metric.name }, 'metric query failed')
+          return { measurement: unavailable(err instanceof Error ? err.message : 'query failed'), spec: { name: metric.name, kind: 'other' }, origin: { kind: 'inline' } } satisfies Asked
+        })
+        const checked = checkMetric(spec, measurement, subject)
+        const missing = missingText(spec, measurement, origin, target)
+        if (missing === undefined) return checked
+        // No data counts as Flagger counts it; a source that cannot be asked says nothing about the canary, so it only holds.
+        return measurement.kind === 'no-data' ? { ...checked, failure: missing } : { ...checked, halt: missing }
+      }))
+      return { metrics }
+    },
+    forget: () => {},
+  }
+}
+
+const bounds = ({ min, max }: { readonly min?: number | undefined; readonly max?: number | undefined }) =>
+  ({ ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) })
+
+const refsOf = (canary: Canary) => ({
+  ingress: canary.spec.ingressRef?.name ?? canary.spec.targetRef.name,
+  route: canary.spec.routeRef?.name ?? canary.spec.targetRef.name,
+})
+
+function render(query: string, canary: Canary, metric: CanaryMetric, language: 'promql' | 'opaque'): { text: string } | { error: string } {
+  const parsed = parseTemplate(query)
+  if (!parsed.template) return { error: (parsed.errors ?? []).join('; ') }
+  const values: TemplateValues = {
+    name: canary.metadata.name, namespace: canary.metadata.namespace ?? '', target: canary.spec.targetRef.name, service: apexName(canary),
+    ...refsOf(canary), interval: metric.interval ?? '', variables: metric.templateVariables ?? {}, language,
+  }
+  const rendered = renderTemplate(parsed.template, values)
+  return rendered.error === undefined ? { text: rendered.text } : { error: rendered.error }
+}

@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises'
+import { parse } from 'yaml'
+import type { CanaryAnalysis } from '#api/canary.ts'
+import { loadClusterConfig, type ClusterConfig } from '#kube/config.ts'
+
+/** Settings that the agent and the webhook read alike. */
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** As Flagger's guides begin: ten percent more each minute up to a half. */
+const DEFAULT_ANALYSIS: CanaryAnalysis = { interval: '1m', threshold: 5, maxWeight: 50, stepWeight: 10 }
+const DEFAULTS_FILE = '/etc/canarygate/defaults.yaml'
+
+/** The pod's service account, or KUBECONFIG outside a cluster. */
+export async function clusterConfigOf(env: Env, now: () => number): Promise<ClusterConfig> {
+  return await loadClusterConfig({
+    now,
+    ...(env['KUBECONFIG'] ? { kubeconfig: env['KUBECONFIG'] } : {}),
+    ...(env['KUBERNETES_SERVICE_HOST'] ? { inCluster: { host: env['KUBERNETES_SERVICE_HOST'], port: env['KUBERNETES_SERVICE_PORT'] ?? '443' } } : {}),
+  })
+}
+
+/** The analysis of Canaries that the agent writes. A file that is missing means the built-in one; one that makes no sense stops the start. */
+export async function readDefaults(env: Env): Promise<CanaryAnalysis> {
+  const path = env['DEFAULTS_FILE'] ?? DEFAULTS_FILE
+  const text = await readFile(path, 'utf8').catch((err: unknown) => {
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw err
+  })
+  if (text === undefined) return DEFAULT_ANALYSIS
+  const parsed = parse(text) as { readonly analysis?: CanaryAnalysis } | null
+  if (typeof parsed?.analysis !== 'object') throw new Error(`${path}: analysis is missing; write it as in a Canary's spec.analysis`)
+  return parsed.analysis
+}

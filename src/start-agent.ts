@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import { createAgent } from '#agent/agent.ts'
+import { keepCertificates } from '#agent/certificates.ts'
+import { createHealthServer } from '#agent/health.ts'
+import { createTelemetry } from '#agent/telemetry.ts'
+import { createKubeClient } from '#kube/client.ts'
+import { createEventRecorder } from '#kube/events.ts'
+import { createLeader } from '#kube/lease.ts'
+import { createHttp } from '#metrics/http.ts'
+import type { Runtime } from '#main.ts'
+import { clusterConfigOf, readDefaults } from '#settings.ts'
+
+/** What running effects get to finish after SIGTERM, before the Lease is released all the same (ms). */
+const DRAIN_MS = 5_000
+const LEASE_NAME = 'canarygate-agent'
+/** Requests a second that the agent allows itself; a wave of 200 rollouts needs some 400 writes. */
+const QPS = 100
+const BURST = 250
+
+/** Runs the agent until it is told to stop, or until it lost its Lease: then another leads, and this one starts afresh. */
+export async function startAgent({ env, log, now, monotonic, random, stopping }: Runtime): Promise<void> {
+  const namespace = env['POD_NAMESPACE'] ?? 'canarygate'
+  const pod = env['POD_NAME'] ?? 'canarygate-agent'
+  const config = await clusterConfigOf(env, monotonic)
+  const telemetry = createTelemetry({ caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => leader?.isLeader() ?? false })
+  const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps: QPS, burst: BURST, now: monotonic, random, onRequest: telemetry.onRequest })
+  const { http, close } = createHttp()
+  const lost = new AbortController()
+
+  const agent = createAgent({
+    client, http, log, now, random,
+    events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
+    defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
+    metricsServer: env['METRICS_SERVER'],
+    defaultAnalysis: await readDefaults(env),
+    isLeader: () => leader.isLeader(),
+  })
+  const leader = createLeader({
+    client, namespace, name: LEASE_NAME, identity: `${pod}_${randomUUID()}`, log, now, monotonic, random,
+    onStartedLeading: () => {
+      void whenSynced(agent.hasSynced, stopping).then(() => {
+        if (stopping.aborted) return
+        agent.lead()
+        certificates.lead()
+      })
+    },
+    onStoppedLeading: (reason) => {
+      if (!stopping.aborted) log.warn({ reason }, 'leadership lost')
+      lost.abort()
+    },
+  })
+  const certificates = keepCertificates({ client, namespace, service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', isLeader: () => leader.isLeader(), log, now, random })
+  const health = createHealthServer({ isReady: () => agent.hasSynced(), metrics: () => telemetry.render() })
+
+  agent.start()
+  await health.listen({ host: '0.0.0.0', port: Number(env['HTTP_PORT'] ?? '8080') })
+  await whenSynced(agent.hasSynced, stopping)
+  leader.start()
+  await new Promise<void>((resolve) => {
+    for (const signal of [stopping, lost.signal]) signal.addEventListener('abort', () => resolve(), { once: true })
+    if (stopping.aborted) resolve()
+  })
+
+  certificates.stop()
+  await agent.stop(DRAIN_MS)
+  await leader.stop() // only now: nothing runs any more that a second leader could meet
+  await Promise.all([health.close(), close(), client.close()])
+}
+
+async function whenSynced(hasSynced: () => boolean, signal: AbortSignal): Promise<void> {
+  while (!hasSynced() && !signal.aborted) await new Promise((resolve) => { setTimeout(resolve, 20) })
+}
