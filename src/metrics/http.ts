@@ -8,7 +8,7 @@ import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { Agent, request as undiciRequest, type Dispatcher } from 'undici'
-import { HttpError, type Http, type HttpRequest, type HttpResponse } from '#metrics/provider.ts'
+import { basicAuth, HttpError, type Http, type HttpRequest, type HttpResponse } from '#metrics/provider.ts'
 
 export type HttpOptions = {
   /** Off in a cluster: the agent's own ports and its sidecars are nobody's metric source. */
@@ -112,7 +112,7 @@ function checkedUrl(text: string, options: HttpOptions): URL {
 }
 
 async function attempt(url: URL, { method = 'GET', headers, body, maxBytes = MAX_RESPONSE_BYTES }: HttpRequest, signal: AbortSignal, dispatcher: Dispatcher): Promise<HttpResponse> {
-  const answer = await undiciRequest(url, { method, dispatcher, signal, headers: { ...headers }, ...(body === undefined ? {} : { body }) })
+  const answer = await undiciRequest(withoutUser(url), { method, dispatcher, signal, headers: withUser({ ...headers }, url), ...(body === undefined ? {} : { body }) })
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of answer.body) {
@@ -122,6 +122,19 @@ async function attempt(url: URL, { method = 'GET', headers, body, maxBytes = MAX
     chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
   }
   return { status: answer.statusCode, body: Buffer.concat(chunks).toString('utf8') }
+}
+
+function withoutUser(url: URL): URL {
+  const plain = new URL(url)
+  plain.username = ''
+  plain.password = ''
+  return plain
+}
+
+/** User and password in an address are credentials, unless the request has others. */
+function withUser(headers: Readonly<Record<string, string>>, { username, password }: URL): Readonly<Record<string, string>> {
+  if (username === '' || Object.keys(headers).some((name) => name.toLowerCase() === 'authorization')) return headers
+  return { ...headers, authorization: basicAuth(decodeURIComponent(username), decodeURIComponent(password)) }
 }
 
 /** Host and path alone: user, password and query may be secrets. */

@@ -1,0 +1,264 @@
+/**
+ * The embedded default source: rounds of scrapes in, polls for the judge and measurements for thresholds out. Pure: the state is a
+ * value that the caller keeps, as plain JSON.
+ */
+
+import { formatDuration } from '#api/duration.ts'
+import type { Measurement } from '#api/measurement.ts'
+import type { Role } from '#api/names.ts'
+import { completenessOf, increase, type Baseline, type PodCounters } from '#judge/increase.ts'
+import type { Poll } from '#judge/poll.ts'
+import type { BuiltinMetric } from '#metrics/builtin.ts'
+import { noData, unavailable, value } from '#metrics/provider.ts'
+import type { PodAnswer, ScrapeRound } from '#metrics/scrape.ts'
+
+/** Names of the metrics in polls. */
+export const ERRORS = 'errors'
+export const LATENCY = 'latency'
+
+export type EmbeddedState = {
+  /** The last complete round; absent before the first. */
+  readonly baseline?: {
+    readonly errors: Readonly<Record<Role, Baseline>>
+    readonly latency: Readonly<Record<Role, Baseline>>
+    /** Which counter each pod was read from, by pod. */
+    readonly sources: Readonly<Record<string, string>>
+    readonly weight: number
+  }
+  /** Bounds of the latency channels, milliseconds: fixed for the run by the first histograms seen. Empty until then. */
+  readonly bounds: readonly number[]
+  /** Rounds in a row that each pod has missed. */
+  readonly misses: Readonly<Record<string, number>>
+  /** What both arms served, round by round, oldest first. */
+  readonly window: readonly WindowPoll[]
+  /** Why the last round was not counted. */
+  readonly problem?: string
+}
+
+export type WindowPoll = { readonly atMs: number; readonly seconds: number } & Readonly<Record<Role, ArmWindow>>
+/** Requests and failures; requests with a latency, and those slower than each bound. */
+export type ArmWindow = { readonly requests: number; readonly failures: number; readonly timed: number; readonly slower: readonly number[] }
+
+export const EMPTY_EMBEDDED: EmbeddedState = { bounds: [], misses: {}, window: [] }
+
+export type RoundTerms = {
+  /** The canary's weight, in force now. A round after a change of weight gives a `mixed` poll, so scrape just before and just after. */
+  readonly weight: number
+  readonly pollSeconds: number
+  /** When the round was made, Unix ms. */
+  readonly nowMs: number
+  /** A pod's latency counts once it has been ready for so long. */
+  readonly warmUpSeconds?: number
+  /** How far back measurements may look. */
+  readonly windowSeconds?: number
+}
+
+export type Absorbed = {
+  readonly state: EmbeddedState
+  /** Absent when the round was not complete, or was the first. */
+  readonly poll?: Poll
+  readonly skewSeconds: number
+  /** What a person should know: pods that do not answer, pages without known counters. */
+  readonly problems: readonly string[]
+}
+
+/** A canary that just started is slow for honest reasons. */
+const WARM_UP_SECONDS = 60
+const WINDOW_SECONDS = 600
+/** Longer than so many polls without a complete round, the stretch between is lost: too much may have happened in it. */
+const MAX_GAP_POLLS = 10
+const MAX_WINDOW_POLLS = 1_000
+/** Each bound is a channel of the judge; more of them tell little more. */
+const MAX_BOUNDS = 24
+
+/** The state after one more round, and what happened since the last complete one. */
+export function absorbRound(state: EmbeddedState, round: ScrapeRound, terms: RoundTerms): Absorbed {
+  const pods = [...round.canary, ...round.primary].map((pod) => withoutLostCounters(pod, state))
+  const answered = pods.flatMap((pod) => (pod.answer.kind === 'page' ? [{ pod, atMs: pod.answer.atMs }] : []))
+  const { complete, skewSeconds, misses, dropped, reason } = completenessOf({
+    ready: pods.filter(({ ready }) => ready).map(({ name }) => name),
+    answeredAt: Object.fromEntries(answered.map(({ pod, atMs }) => [pod.name, atMs / 1_000])),
+    misses: state.misses,
+    pollSeconds: terms.pollSeconds,
+  })
+  const problems = [...pods.flatMap(({ name, answer }) => (answer.kind === 'failed' ? [`${name}: ${answer.reason}`] : [])), ...unknownCounters(round)]
+  if (!complete || answered.length === 0) {
+    const problem = reason ?? 'there is no pod to scrape'
+    return { state: { ...state, misses, problem }, skewSeconds, problems: [problem, ...problems] }
+  }
+  const missing = dropped.map((name) => `${name} is not waited for any longer`)
+  const { problem: _, ...clean } = { ...state, misses }
+  const counted = countRound(clean, { canary: pods.slice(0, round.canary.length), primary: pods.slice(round.canary.length) }, Math.min(...answered.map(({ atMs }) => atMs)), terms)
+  return { ...counted, skewSeconds, problems: [...missing, ...problems, ...counted.problems] }
+}
+
+/** A pod whose counters are gone from its page has not answered: taken as zero, they would come back as new requests. */
+function withoutLostCounters(pod: PodAnswer, { baseline }: EmbeddedState): PodAnswer {
+  if (pod.answer.kind === 'failed' || pod.answer.page.errors || !baseline || !Object.hasOwn(baseline.sources, pod.name)) return pod
+  const before = baseline.errors.canary.pods[pod.name] ?? baseline.errors.primary.pods[pod.name]
+  if (!before || before.requests === 0 || before.started !== pod.startedAtMs / 1_000) return pod
+  return { ...pod, answer: { kind: 'failed', reason: `${baseline.sources[pod.name]} is gone from its page` } }
+}
+
+function unknownCounters(round: ScrapeRound): readonly string[] {
+  return (['canary', 'primary'] as const).flatMap((arm) => {
+    const pages = round[arm].flatMap(({ answer }) => (answer.kind === 'page' ? [answer.page] : []))
+    return pages.length > 0 && pages.every(({ errors }) => !errors) ? [`no pod of the ${arm} has a known counter of requests with a status`] : []
+  })
+}
+
+function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, atMs: number, terms: RoundTerms): { state: EmbeddedState; poll?: Poll; problems: readonly string[] } {
+  const at = atMs / 1_000
+  const bounds = state.bounds.length > 0 ? state.bounds : boundsOf(round)
+  const errors = mapArms((arm) => ({ at, pods: countersOf(round[arm], errorCounters) }))
+  const latencyKnown = bounds.length > 0 && [...round.canary, ...round.primary].every((pod) => latencyCounters(pod, bounds) !== 'other bounds')
+  const latency = mapArms((arm) => ({ at, pods: latencyKnown ? countersOf(round[arm], (pod) => latencyCounters(pod, bounds)) : {} }))
+  const sources = sourcesOf(round)
+  const baseline = {
+    errors,
+    // While only the bounds do not fit, no baseline moves, so that a later round covers both arms alike.
+    latency: latencyKnown || bounds.length === 0 || !state.baseline ? mapArms((arm) => ({ since: at, pods: latency[arm].pods })) : state.baseline.latency,
+    sources,
+    weight: terms.weight,
+  }
+  const next = { ...state, bounds, baseline: { ...baseline, errors: mapArms((arm) => ({ since: at, pods: errors[arm].pods })) } }
+  const problems = bounds.length > 0 && !latencyKnown ? [`pods have histograms without the bounds ${bounds.join(', ')} ms`] : []
+  const last = state.baseline
+  if (!last) return { state: next, problems }
+  const seconds = at - last.errors.canary.since
+  if (seconds > MAX_GAP_POLLS * terms.pollSeconds) return { state: next, problems: [...problems, `${Math.round(seconds)} s without a complete scrape are lost`] }
+  if (seconds <= 0) return { state: next, problems: [...problems, 'the clock went back'] }
+  const changed = new Set(Object.keys(sources).filter((pod) => Object.hasOwn(last.sources, pod) && last.sources[pod] !== sources[pod]))
+  const errorIncrease = mapArms((arm) => increase(forget(last.errors[arm], changed), errors[arm]))
+  const latencyIncrease = mapArms((arm) => increase(forget(last.latency[arm], changed), latency[arm]))
+  const warm = (arm: Role) => warmNames(round[arm], terms)
+  const times = mapArms((arm) => timed(Object.keys(latency[arm].pods), latencyIncrease[arm].pods, warm(arm), bounds.length))
+  const windowPoll: WindowPoll = {
+    atMs,
+    seconds,
+    ...mapArms((arm) => ({ requests: errorIncrease[arm].n, failures: scalar(errorIncrease[arm].k), timed: times[arm].n, slower: times[arm].k })),
+  }
+  return {
+    state: { ...next, window: trimmed([...state.window, windowPoll], atMs, terms) },
+    poll: {
+      seconds,
+      weight: terms.weight,
+      ...(last.weight === terms.weight ? {} : { mixed: true }),
+      metrics: {
+        [ERRORS]: {
+          nc: errorIncrease.canary.n,
+          kc: scalar(errorIncrease.canary.k),
+          np: errorIncrease.primary.n,
+          kp: scalar(errorIncrease.primary.k),
+          pods: errorIncrease.primary.pods.map(([n, k]) => [n, scalar(k)]),
+        },
+        ...(latencyKnown ? { [LATENCY]: { nc: times.canary.n, kc: times.canary.k, np: times.primary.n, kp: times.primary.k, pods: times.primary.pods } } : {}),
+      },
+    },
+    problems,
+  }
+}
+
+const mapArms = <T>(map: (arm: Role) => T): Record<Role, T> => ({ canary: map('canary'), primary: map('primary') })
+const scalar = (k: number | readonly number[]): number => (typeof k === 'number' ? k : 0)
+const list = (k: number | readonly number[], width: number): readonly number[] => (typeof k === 'number' ? Array.from({ length: width }, () => 0) : k)
+
+/** A pod that is read from another counter than before starts afresh. */
+const forget = (baseline: Baseline, pods: ReadonlySet<string>): Baseline =>
+  pods.size === 0 ? baseline : { ...baseline, pods: Object.fromEntries(Object.entries(baseline.pods).filter(([name]) => !pods.has(name))) }
+
+function countersOf(pods: readonly PodAnswer[], read: (pod: PodAnswer) => PodCounters | 'other bounds' | undefined): Record<string, PodCounters> {
+  return Object.fromEntries(pods.flatMap((pod): [string, PodCounters][] => {
+    const counters = read(pod)
+    return counters === undefined || counters === 'other bounds' ? [] : [[pod.name, counters]]
+  }))
+}
+
+/** A page without its counter yet has counted nothing: many appear with the first request. */
+function errorCounters({ answer, startedAtMs }: PodAnswer): PodCounters | undefined {
+  if (answer.kind === 'failed') return undefined
+  const { requests, failures } = answer.page.errors ?? { requests: 0, failures: 0 }
+  return { started: startedAtMs / 1_000, requests, bad: failures }
+}
+
+function latencyCounters({ answer, startedAtMs }: PodAnswer, bounds: readonly number[]): PodCounters | 'other bounds' | undefined {
+  if (answer.kind === 'failed') return undefined
+  const started = startedAtMs / 1_000
+  const { latency } = answer.page
+  if (!latency) return { started, requests: 0, bad: bounds.map(() => 0) }
+  const bad = bounds.flatMap((bound) => latency.slower[latency.bounds.indexOf(bound)] ?? [])
+  return bad.length === bounds.length ? { started, requests: latency.requests, bad } : 'other bounds'
+}
+
+/** Bounds that all histograms of the round share, thinned out evenly when there are many. */
+function boundsOf(round: ScrapeRound): readonly number[] {
+  const all = [...round.canary, ...round.primary].flatMap(({ answer }) => (answer.kind === 'page' && answer.page.latency ? [answer.page.latency.bounds] : []))
+  const [first = [], ...others] = all
+  const shared = first.filter((bound) => others.every((bounds) => bounds.includes(bound)))
+  if (shared.length <= MAX_BOUNDS) return shared
+  return Array.from({ length: MAX_BOUNDS }, (_, i) => shared[Math.round((i * (shared.length - 1)) / (MAX_BOUNDS - 1))] ?? 0)
+}
+
+function sourcesOf(round: ScrapeRound): Record<string, string> {
+  return Object.fromEntries([...round.canary, ...round.primary].flatMap(({ name, answer }): [string, string][] => {
+    if (answer.kind === 'failed' || !answer.page.errors) return []
+    return [[name, [answer.page.errors.source, answer.page.latency?.source].filter(Boolean).join(' ')]]
+  }))
+}
+
+function warmNames(pods: readonly PodAnswer[], { nowMs, warmUpSeconds = WARM_UP_SECONDS }: RoundTerms): ReadonlySet<string> {
+  return new Set(pods.filter(({ readyAtMs, startedAtMs }) => nowMs - (readyAtMs ?? startedAtMs) >= warmUpSeconds * 1_000).map(({ name }) => name))
+}
+
+type Timed = { readonly n: number; readonly k: readonly number[]; readonly pods: readonly (readonly [number, readonly number[]])[] }
+
+function timed(names: readonly string[], pods: readonly (readonly [number, number | readonly number[]])[], warm: ReadonlySet<string>, width: number): Timed {
+  const counted = pods.flatMap(([n, k], i): (readonly [number, readonly number[]])[] => (warm.has(names[i] ?? '') ? [[n, list(k, width)]] : []))
+  return {
+    n: counted.reduce((sum, [n]) => sum + n, 0),
+    k: Array.from({ length: width }, (_, i) => counted.reduce((sum, [, k]) => sum + (k[i] ?? 0), 0)),
+    pods: counted,
+  }
+}
+
+function trimmed(window: readonly WindowPoll[], atMs: number, { windowSeconds = WINDOW_SECONDS }: RoundTerms): readonly WindowPoll[] {
+  return window.filter((poll) => poll.atMs > atMs - windowSeconds * 1_000).slice(-MAX_WINDOW_POLLS)
+}
+
+/** As the queries of other sources. */
+const DURATION_QUANTILE = 0.99
+
+/** A builtin metric of one arm over the last `intervalSeconds`: percent, or milliseconds (P99) for `request-duration`. */
+export function measureEmbedded(state: EmbeddedState, metric: BuiltinMetric, arm: Role, intervalSeconds: number, nowMs: number): Measurement {
+  const polls = state.window.filter(({ atMs }) => atMs > nowMs - intervalSeconds * 1_000)
+  if (polls.length === 0) return unavailable(state.problem ?? 'the pods have not been scraped twice yet')
+  const interval = formatDuration(intervalSeconds * 1_000)
+  if (metric === 'request-duration') {
+    const requests = polls.reduce((sum, poll) => sum + poll[arm].timed, 0)
+    if (state.bounds.length === 0) return noData('the pods have no histogram of request durations')
+    if (requests === 0) return noData(`the ${arm} served no request with a known duration in the last ${interval}`)
+    return value(quantileOf(DURATION_QUANTILE, state.bounds, requests, state.bounds.map((_, i) => polls.reduce((sum, poll) => sum + (poll[arm].slower[i] ?? 0), 0))))
+  }
+  const requests = polls.reduce((sum, poll) => sum + poll[arm].requests, 0)
+  if (requests === 0) return noData(`the ${arm} served no request in the last ${interval}`)
+  const failed = (100 * polls.reduce((sum, poll) => sum + poll[arm].failures, 0)) / requests
+  return value(metric === 'error-rate' ? failed : 100 - failed)
+}
+
+/**
+ * The quantile of a histogram as Prometheus' `histogram_quantile` estimates it: linear within a bucket, the lowest bucket from 0, and
+ * the largest finite bound for anything beyond it. NaN without requests.
+ */
+export function quantileOf(q: number, bounds: readonly number[], requests: number, slower: readonly number[]): number {
+  const rank = q * requests
+  const within = bounds.map((_, i) => requests - (slower[i] ?? 0))
+  const index = within.findIndex((count) => count >= rank)
+  const bound = bounds[index]
+  if (requests === 0 || bounds.length === 0) return Number.NaN
+  if (bound === undefined) return bounds.at(-1) ?? Number.NaN
+  const below = index === 0 ? 0 : (within[index - 1] ?? 0)
+  if (index === 0 && bound <= 0) return bound
+  const from = index === 0 ? 0 : (bounds[index - 1] ?? 0)
+  const inside = (within[index] ?? 0) - below
+  return inside === 0 ? bound : from + ((bound - from) * (rank - below)) / inside
+}

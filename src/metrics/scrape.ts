@@ -1,0 +1,99 @@
+/** Reads the metrics pages of the pods themselves: the default source, which needs no server. */
+
+import type { Role } from '#api/names.ts'
+import { readPage, type CounterNames, type PageCounters } from '#metrics/exposition.ts'
+import type { Http } from '#metrics/provider.ts'
+
+/** `spec.gate`'s words about scraping; all optional. */
+export type ScrapeSettings = CounterNames & {
+  readonly port?: number
+  readonly path?: string
+  readonly scheme?: 'http' | 'https'
+}
+
+/** The pod's page, if it has one. */
+export type ScrapeTarget = { readonly port: number; readonly path: string; readonly scheme: 'http' | 'https' }
+
+export type ScrapePod = ScrapeTarget & {
+  readonly name: string
+  readonly ip: string
+  /** When its container started, Unix ms. */
+  readonly startedAtMs: number
+  readonly ready: boolean
+  /** Since when it is ready, Unix ms. */
+  readonly readyAtMs?: number
+}
+
+/** One pod's answer in one round. */
+export type PodAnswer = ScrapePod & { readonly answer: { readonly kind: 'page'; readonly atMs: number; readonly page: PageCounters } | { readonly kind: 'failed'; readonly reason: string } }
+
+export type ScrapeRound = Readonly<Record<Role, readonly PodAnswer[]>>
+
+/** A page may be larger than another server's answer. */
+const MAX_PAGE_BYTES = 4 * 1024 * 1024
+const DEFAULT_PATH = '/metrics'
+/** Names of container ports that serve metrics, the likeliest first. */
+const METRICS_PORT_NAMES = ['metrics', 'http-metrics', 'prom', 'prometheus']
+const MAX_PORT = 65_535
+
+/**
+ * Where a pod's page is: settings first, then the usual annotations (`prometheus.io/scrape|port|path|scheme`), then a container port
+ * by its name, then the first one. Undefined when the pod says no or has no port.
+ */
+export function scrapeTargetOf(
+  annotations: Readonly<Record<string, string>>,
+  ports: readonly { readonly containerPort: number; readonly name?: string; readonly protocol?: string }[],
+  settings: ScrapeSettings = {},
+): ScrapeTarget | undefined {
+  // Somebody who names a port wants it scraped, whatever is meant for another Prometheus.
+  if (annotations['prometheus.io/scrape'] === 'false' && settings.port === undefined) return undefined
+  const annotated = Number(annotations['prometheus.io/port'] ?? Number.NaN)
+  const port = settings.port ?? (Number.isInteger(annotated) ? annotated : portOf(ports))
+  if (port === undefined || port < 1 || port > MAX_PORT) return undefined
+  const path = settings.path ?? annotations['prometheus.io/path'] ?? DEFAULT_PATH
+  const scheme = settings.scheme ?? (annotations['prometheus.io/scheme'] === 'https' ? 'https' : 'http')
+  return { port, path: path.startsWith('/') ? path : `/${path}`, scheme }
+}
+
+function portOf(ports: readonly { readonly containerPort: number; readonly name?: string; readonly protocol?: string }[]): number | undefined {
+  const tcp = ports.filter(({ protocol = 'TCP' }) => protocol === 'TCP')
+  const named = METRICS_PORT_NAMES.map((name) => tcp.find((port) => port.name === name)).find((port) => port !== undefined)
+  return (named ?? tcp[0])?.containerPort
+}
+
+export type ScrapeTerms = {
+  readonly names?: CounterNames
+  /** For the whole round. Keep it within the skew that a poll may have (a fifth of it). */
+  readonly deadlineMs: number
+  readonly signal: AbortSignal
+  readonly now: () => number
+}
+
+/** Asks all pods of both arms at once: windows that do not match would forge evidence. Never rejects. */
+export async function scrapePods(pods: Readonly<Record<Role, readonly ScrapePod[]>>, http: Http, terms: ScrapeTerms): Promise<ScrapeRound> {
+  const askAll = (arm: readonly ScrapePod[]) => Promise.all(arm.map((pod) => scrapePod(pod, http, terms)))
+  const [canary, primary] = await Promise.all([askAll(pods.canary), askAll(pods.primary)])
+  return { canary, primary }
+}
+
+async function scrapePod(pod: ScrapePod, http: Http, { names, deadlineMs, signal, now }: ScrapeTerms): Promise<PodAnswer> {
+  const failed = (reason: string): PodAnswer => ({ ...pod, answer: { kind: 'failed', reason } })
+  try {
+    const { status, body } = await http({ url: pageUrl(pod), headers: { accept: 'text/plain;version=0.0.4' }, deadlineMs, maxBytes: MAX_PAGE_BYTES, insecureSkipVerify: true }, signal)
+    const atMs = now()
+    if (status !== 200) return failed(`status ${status}`)
+    const { page, fault } = readPage(body, names)
+    return page ? { ...pod, answer: { kind: 'page', atMs, page } } : failed(fault)
+  } catch (err) {
+    return failed(err instanceof Error ? err.message : 'request failed')
+  }
+}
+
+/** Built from parts that the pod's owner chose: the path must stay a path. */
+function pageUrl({ scheme, ip, port, path }: ScrapePod): string {
+  const url = new URL(`${scheme}://${ip.includes(':') ? `[${ip}]` : ip}:${port}`)
+  const [pathname = '', ...query] = path.split('?')
+  url.pathname = pathname
+  url.search = query.join('?')
+  return url.href
+}
