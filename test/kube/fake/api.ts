@@ -53,7 +53,7 @@ export function createFakeApi(now: () => number) {
   const calls: Call[] = []
   const rules = new Set<FaultRule>()
   const counts = new Map<string, number>()
-  const watches = new Set<{ readonly kind: ServedKind; readonly sink: WatchSink }>()
+  const watches = new Set<{ readonly kind: ServedKind; readonly sink: WatchSink; readonly stop: () => void }>()
   const pages = new Map<string, { readonly items: readonly Stored[]; readonly resourceVersion: string; readonly oldestAt: number }>()
   let tokens = 0
 
@@ -131,12 +131,13 @@ export function createFakeApi(now: () => number) {
     if (from === undefined) for (const object of db.all(kind)) if (isSelected(object, request)) sink.event('ADDED', object)
     for (const change of missed) tell(change)
     const unlisten = db.listen(tell)
-    const open = { kind, sink }
-    watches.add(open)
-    return () => {
+    const stop = (): void => {
       unlisten()
       watches.delete(open)
     }
+    const open = { kind, sink, stop }
+    watches.add(open)
+    return stop
   }
 
   return {
@@ -157,7 +158,10 @@ export function createFakeApi(now: () => number) {
         sink.event('BOOKMARK', { apiVersion: kind.apiVersion, kind: kind.kind, metadata: { resourceVersion: String(db.version()) } })
     },
     endWatches: (): void => {
-      for (const { sink } of [...watches]) sink.end()
+      for (const { sink, stop } of [...watches]) {
+        stop()
+        sink.end()
+      }
     },
     watchCount: (): number => watches.size,
   }
