@@ -3,7 +3,8 @@
 //	load --url http://10.96.0.20/ --rate 100 --duration 30s --host shop.test --concurrency 20 --timeline
 //
 // It always ends: by the time, by the count, or by SIGTERM, whichever comes first, and prints the summary in each case.
-// Requests start on a fixed schedule, whatever the answers; one that finds all clients busy is counted as "dropped".
+// Requests start on a fixed schedule, whatever the answers; one that finds all clients busy is not sent,
+// and counted as "dropped": the client's limit, not the server's failure.
 package main
 
 import (
@@ -57,7 +58,7 @@ func readOptions() options {
 	flag.Float64Var(&o.rate, "rate", 50, "requests per second")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "for how long")
 	flag.IntVar(&o.count, "count", maxRequests, "at most so many requests")
-	flag.IntVar(&o.concurrency, "concurrency", 20, "at most so many at once")
+	flag.IntVar(&o.concurrency, "concurrency", 100, "at most so many at once")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Second, "longest wait for one answer")
 	flag.BoolVar(&o.timeline, "timeline", false, "a line of JSON per second, before the summary")
 	flag.BoolVar(&o.noKeepAlive, "no-keep-alive", false, "a new connection for every request")
@@ -116,7 +117,7 @@ func run(ctx context.Context, o options) summary {
 				<-busy
 			})
 		default:
-			r.add(answer{failure: "dropped"})
+			r.drop()
 		}
 	}
 	wait.Wait()

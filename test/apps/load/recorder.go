@@ -30,16 +30,17 @@ type latencies struct {
 
 type summary struct {
 	Seconds   float64        `json:"seconds"`
-	Total     int            `json:"total"`     // all requests that were due
+	Total     int            `json:"total"`     // all requests that were sent
 	OK        int            `json:"ok"`        // answered with less than 400
 	Failed    int            `json:"failed"`    // the rest: codes from 400 on, and errors
 	ByCode    map[string]int `json:"byCode"`    // answers only
 	ByVersion map[string]int `json:"byVersion"` // answers only, by the header x-version
 	// Answers by version and code, as "1.1 500".
 	ByVersionAndCode map[string]int `json:"byVersionAndCode"`
-	// refused | reset | timeout | eof | unreachable | dns | dropped | other: requests without an answer.
+	// refused | reset | timeout | eof | unreachable | dns | other: requests without an answer.
 	Errors    map[string]int `json:"errors"`
 	LastError string         `json:"lastError,omitempty"`
+	Dropped   int            `json:"dropped"`   // not sent, since all clients were busy
 	LatencyMS latencies      `json:"latencyMs"` // answers only
 }
 
@@ -54,7 +55,7 @@ type recorder struct {
 type counts struct {
 	answers                           int
 	byCode, byVersion, byBoth, errors map[string]int
-	ok                                int
+	ok, dropped                       int
 	took                              []float64
 	lastError                         string
 }
@@ -72,6 +73,13 @@ func (r *recorder) add(a answer) {
 	defer r.mutex.Unlock()
 	r.all.add(a)
 	r.second.add(a)
+}
+
+func (r *recorder) drop() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.all.dropped++
+	r.second.dropped++
 }
 
 func (c *counts) add(a answer) {
@@ -94,7 +102,7 @@ func (c *counts) summary(seconds float64) summary {
 	slices.Sort(c.took)
 	return summary{
 		Seconds: seconds, Total: c.answers, OK: c.ok, Failed: c.answers - c.ok,
-		ByCode: c.byCode, ByVersion: c.byVersion, ByVersionAndCode: c.byBoth, Errors: c.errors, LastError: c.lastError,
+		ByCode: c.byCode, ByVersion: c.byVersion, ByVersionAndCode: c.byBoth, Errors: c.errors, LastError: c.lastError, Dropped: c.dropped,
 		LatencyMS: latencies{P50: quantile(c.took, .5), P90: quantile(c.took, .9), P99: quantile(c.took, .99), Max: quantile(c.took, 1)},
 	}
 }
