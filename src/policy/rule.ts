@@ -40,6 +40,10 @@ export type RuleContext = {
     readonly canaries: readonly Canary[]
   }
   readonly production?: boolean
+  /** False where references may not leave the Canary's namespace. */
+  readonly crossNamespaceRefs?: boolean
+  /** Metrics that need neither query nor template; Flagger's two when left out. */
+  readonly builtinMetrics?: readonly string[]
 }
 
 export type Rule = {
@@ -48,6 +52,8 @@ export type Rule = {
   readonly default: Severity
   /** One sentence for `docs/rules.md`: what goes wrong without it. */
   readonly why: string
+  /** Rows of the compatibility contract that it answers: `10.3` of the validation matrix, `1.8.4` of the values that break Flagger. */
+  readonly covers?: readonly string[]
   check(canary: Canary, context: RuleContext): readonly Finding[]
 }
 

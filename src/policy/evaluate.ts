@@ -1,0 +1,60 @@
+import type { AlertProvider } from '#api/alert-provider.ts'
+import type { Canary } from '#api/canary.ts'
+import type { MetricTemplate } from '#api/metric-template.ts'
+import type { KubeObject } from '#api/objects.ts'
+import { ALERT_PROVIDER_RULES, METRIC_TEMPLATE_RULES, RULES } from '#policy/registry.ts'
+import { analysisPresent } from '#policy/rules/analysis-present.ts'
+import type { Finding, ReportedFinding, RuleContext, Severity } from '#policy/rule.ts'
+
+/** A policy's word on rules, by id. It wins over the rule's own severity, and over the one of a single finding. */
+export type Severities = Readonly<Record<string, Severity>>
+
+const RANK: Readonly<Record<Severity, number>> = { deny: 0, warn: 1, audit: 2, off: 3 }
+
+type AnyRule<T> = { readonly id: string; readonly default: Severity; check(object: T, context: RuleContext): readonly Finding[] }
+
+/** All findings about a Canary, the hardest first. It never throws: a rule that fails becomes a warning that names the rule. */
+export function evaluateCanary(canary: Canary, context: RuleContext, severities: Severities = {}): ReportedFinding[] {
+  // Every other rule reads the analysis: without one there is a single thing to say.
+  const rules = analysisPresent.check(canary, context).length > 0 ? [analysisPresent] : RULES
+  return evaluate(rules, canary, context, severities)
+}
+
+/** The same for a MetricTemplate or an AlertProvider; nothing is said about other kinds. */
+export function evaluateObject(object: KubeObject, context: RuleContext, severities: Severities = {}): ReportedFinding[] {
+  if (object.kind === 'MetricTemplate') return evaluate(METRIC_TEMPLATE_RULES, object as MetricTemplate, context, severities)
+  if (object.kind === 'AlertProvider') return evaluate(ALERT_PROVIDER_RULES, object as AlertProvider, context, severities)
+  if (object.kind === 'Canary') return evaluateCanary(object as Canary, context, severities)
+  return []
+}
+
+export function evaluate<T>(rules: readonly AnyRule<T>[], object: T, context: RuleContext, severities: Severities): ReportedFinding[] {
+  return rules
+    .flatMap((rule) => report(rule, object, context, Object.hasOwn(severities, rule.id) ? severities[rule.id] : undefined))
+    .sort((a, b) => RANK[a.severity] - RANK[b.severity] || compare(a.field, b.field) || compare(a.rule, b.rule))
+}
+
+function report<T>(rule: AnyRule<T>, object: T, context: RuleContext, severity: Severity | undefined): ReportedFinding[] {
+  if (severity === 'off') return []
+  try {
+    return rule.check(object, context)
+      .map((finding) => ({ ...finding, rule: rule.id, severity: severity ?? finding.severity ?? rule.default }))
+      .filter((finding) => finding.severity !== 'off')
+  } catch (err) {
+    const reason = err instanceof Error ? err.message : String(err)
+    return [{ rule: rule.id, severity: 'warn', field: 'spec', message: `rule ${rule.id} could not look at it: ${reason}`, fix: 'correct the other findings first; if it stays, report it' }]
+  }
+}
+
+/** By code point and with numbers as numbers, so that `metrics[10]` follows `metrics[9]` in every locale. */
+function compare(a: string, b: string): number {
+  const [left, right] = [pad(a), pad(b)]
+  return left < right ? -1 : left > right ? 1 : 0
+}
+const pad = (field: string): string => field.replaceAll(/\d+/g, (digits) => digits.padStart(6, '0'))
+
+export const denials = (findings: readonly ReportedFinding[]): ReportedFinding[] => findings.filter((finding) => finding.severity === 'deny')
+export const warnings = (findings: readonly ReportedFinding[]): ReportedFinding[] => findings.filter((finding) => finding.severity === 'warn')
+
+/** `spec.analysis.stepWeight: 60 is more than maxWeight (50); use at most 50 (step-above-max)` */
+export const findingText = ({ field, message, fix, rule }: ReportedFinding): string => `${field}: ${message}; ${fix} (${rule})`

@@ -1,0 +1,22 @@
+import type { CanaryMetric } from '#api/canary.ts'
+import { parseDuration } from '#api/duration.ts'
+import type { RuleContext } from '#policy/rule.ts'
+
+export const FLAGGER_METRICS: readonly string[] = ['request-success-rate', 'request-duration']
+/** Window of built-in and inline queries where a metric leaves it out. Not of templates: theirs renders as nothing. */
+const DEFAULT_METRIC_INTERVAL_MS = 60_000
+
+export const isBuiltin = (metric: CanaryMetric, context: RuleContext): boolean =>
+  (context.builtinMetrics ?? FLAGGER_METRICS).includes(metric.name)
+
+/** Window of the query in milliseconds; undefined when it cannot be read, which is another rule's finding. */
+export const windowMsOf = (metric: CanaryMetric): number | undefined =>
+  metric.interval === undefined ? (metric.templateRef ? undefined : DEFAULT_METRIC_INTERVAL_MS) : parseDuration(metric.interval)
+
+/** Lower and upper bound in force: `threshold` alone is a minimum for the success rate and a maximum for all others. */
+export function boundsOf(metric: CanaryMetric): { readonly min?: number; readonly max?: number; readonly field: string } {
+  const { min, max } = metric.thresholdRange ?? {}
+  if (metric.thresholdRange) return { ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }), field: 'thresholdRange' }
+  if (metric.threshold === undefined) return { field: 'thresholdRange' }
+  return metric.name === 'request-success-rate' ? { min: metric.threshold, field: 'threshold' } : { max: metric.threshold, field: 'threshold' }
+}

@@ -1,0 +1,18 @@
+import type { AlertProvider } from '#api/alert-provider.ts'
+import { isWebAddress } from '#policy/web-address.ts'
+import type { ObjectRule } from '#policy/rule.ts'
+
+export const alertUrl: ObjectRule<AlertProvider> = {
+  id: 'alert-url',
+  default: 'deny',
+  why: 'An address that is no URL loses every alert, with a line in a log.',
+  covers: ['10.22'],
+  check({ spec }) {
+    return (['address', 'proxy'] as const).flatMap((name) => {
+      const value = spec[name]
+      if (!value || isWebAddress(value)) return []
+      // The address of a hook is a secret: it is not repeated.
+      return [{ field: `spec.${name}`, message: 'is no absolute http(s) URL', fix: 'use one that begins with https://' }]
+    })
+  },
+}

@@ -1,0 +1,29 @@
+import type { Rule } from '#policy/rule.ts'
+
+type ScaleTarget = { readonly scaleTargetRef?: { readonly kind?: string; readonly name?: string } } | undefined
+
+/** Kinds as the cluster's caches name them. */
+const API_VERSIONS: Readonly<Record<string, string>> = { HorizontalPodAutoscaler: 'autoscaling/v2', ScaledObject: 'keda.sh/v1alpha1' }
+
+export const autoscalerTarget: Rule = {
+  id: 'autoscaler-target',
+  default: 'warn',
+  why: 'An autoscaler that scales something else leaves the primary with a fixed number of pods.',
+  covers: ['10.17'],
+  check({ metadata, spec: { autoscalerRef, targetRef } }, { cluster }) {
+    const { namespace } = metadata
+    const apiVersion = autoscalerRef && API_VERSIONS[autoscalerRef.kind]
+    if (!cluster || !autoscalerRef || !namespace || !apiVersion) return []
+    const scaler = cluster.objects.get({ apiVersion, kind: autoscalerRef.kind, name: autoscalerRef.name, namespace })
+    const field = 'spec.autoscalerRef'
+    if (!scaler) return [{ field, message: `${autoscalerRef.kind} ${namespace}/${autoscalerRef.name} does not exist`, fix: 'create it, or correct the name' }]
+    const scaled = (scaler.spec as ScaleTarget)?.scaleTargetRef
+    // KEDA takes a missing kind as Deployment.
+    if (scaled?.name === targetRef.name && (scaled.kind ?? 'Deployment') === targetRef.kind) return []
+    return [{
+      field,
+      message: `${autoscalerRef.name} scales ${scaled?.kind ?? 'Deployment'} ${scaled?.name ?? 'without a name'}, not ${targetRef.kind} ${targetRef.name}`,
+      fix: `name the one whose scaleTargetRef is ${targetRef.name}`,
+    }]
+  },
+}

@@ -1,0 +1,14 @@
+import { isWebAddress } from '#policy/web-address.ts'
+import type { Rule } from '#policy/rule.ts'
+
+export const hookAddress: Rule = {
+  id: 'hook-address',
+  default: 'deny',
+  why: 'A webhook that cannot be addressed fails when it is called: the rollout is rolled back, or waits for an approval that cannot come.',
+  covers: ['10.13', '1.8.18'],
+  check({ spec: { analysis } }) {
+    return (analysis.webhooks ?? []).flatMap(({ url }, i) => (isWebAddress(url) ? [] : [{
+      field: `spec.analysis.webhooks[${i}].url`, message: `"${url}" is no absolute http(s) URL`, fix: 'use one like http://flagger-loadtester.test/',
+    }]))
+  },
+}
