@@ -10,6 +10,7 @@ need_root
 PACKAGES=(containerd runc containernetworking-plugins catatonit iptables iproute2 openssl procps util-linux)
 addons=(coredns traefik prometheus)
 extra=()
+changed=
 while [[ $# -gt 0 ]]; do
   case $1 in
     --bare) addons=() ;;
@@ -117,7 +118,7 @@ describe() {
   local traefik prometheus
   traefik=$(service_ip traefik traefik)
   prometheus=$(service_ip monitoring prometheus)
-  cat >"$CLUSTER_DIR/cluster.json" <<EOF
+  cat >"$CLUSTER_DIR/cluster.json.part" <<EOF
 {
   "slot": $SLOT,
   "version": "$KUBERNETES_VERSION",
@@ -138,6 +139,7 @@ describe() {
   "logs": "$CLUSTER_DIR/logs"
 }
 EOF
+  mv "$CLUSTER_DIR/cluster.json.part" "$CLUSTER_DIR/cluster.json"
   cat >"$CLUSTER_DIR/env" <<EOF
 export KUBECONFIG=$(printf %q "$CLUSTER_DIR/kubeconfig")
 export PATH=$(printf %q "$programs:$(tool_dir apps)"):\$PATH
@@ -152,7 +154,7 @@ load_missing_images() {
     grep -qxF "$archive" "$CLUSTER_DIR/images" && continue
     "$CLUSTER_SCRIPTS/load-image.sh" "$archive" >&2
     echo "$archive" >>"$CLUSTER_DIR/images"
-    rm -f "$CLUSTER_DIR/cluster.json"
+    changed=yes
   done < <(build_images "$@")
 }
 
@@ -189,7 +191,7 @@ unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 programs=$(<"$CLUSTER_DIR/programs")
 PATH=$programs:$PATH
 export KUBECONFIG=$CLUSTER_DIR/kubeconfig
-if [[ ! -e $CLUSTER_DIR/cluster.json || ${#extra[@]} -gt 0 ]]; then
+if [[ ! -e $CLUSTER_DIR/cluster.json || ${#extra[@]} -gt 0 || $changed ]]; then
   retry_for 60 kubectl get --raw /readyz || die "the apiserver does not get ready: $CLUSTER_DIR/inner.log"
   say "apiserver ready after $(since "$began")"
   apply_addons >"$CLUSTER_DIR/logs/addons.log" 2>&1 || { cat "$CLUSTER_DIR/logs/addons.log" >&2; die "could not apply the add-ons"; }
