@@ -1,0 +1,121 @@
+import { canaryName, GATE_GROUP, primaryName } from '#api/names.ts'
+
+/**
+ * Lists of weighted backends, as an IngressRoute's `services` and an HTTPRoute's `backendRefs` are. While a run is on, the user's entry for the
+ * apex is replaced, in its place, by one for the primary and one for the canary; at rest it stands there again as it was. Nothing is
+ * remembered for that: both entries are copies of the user's, and their weights sum to a hundred times its weight.
+ */
+export type Entry = { readonly name?: string; readonly weight?: number; readonly [field: string]: unknown }
+
+/** Which entries are Services of the Canary's namespace, and how the weight of one that has none is written. */
+export type EntryRules = {
+  readonly isService: (entry: Entry) => boolean
+  /** Written where a weight is 1: routers whose API fills it in show it, the others do not. */
+  readonly isWeightFilledIn: boolean
+}
+
+/** Entries of our making sum to this times the weight of the entry that they stand for. */
+const SCALE = 100
+
+/** On a route of the user's whose entries for this apex are ours at the moment; at rest it is gone. */
+export const splitMark = (apex: string): string => `${GATE_GROUP}/split.${apex}`
+export const isSplitMark = (key: string): boolean => key.startsWith(`${GATE_GROUP}/split.`)
+
+const weightOf = (entry: Entry): number => entry.weight ?? 1
+
+type Kinds = { readonly apex: boolean; readonly primary: boolean; readonly canary: boolean }
+const kindsOf = (entry: Entry, apex: string, rules: EntryRules): Kinds => {
+  const isService = rules.isService(entry)
+  return { apex: isService && entry.name === apex, primary: isService && entry.name === primaryName(apex), canary: isService && entry.name === canaryName(apex) }
+}
+
+export const mentions = (entries: readonly Entry[], apex: string, rules: EntryRules): boolean =>
+  entries.some((entry) => { const { apex: isApex, primary, canary } = kindsOf(entry, apex, rules); return isApex || primary || canary })
+
+export const mentionsApex = (entries: readonly Entry[], apex: string, rules: EntryRules): boolean =>
+  entries.some((entry) => kindsOf(entry, apex, rules).apex)
+
+/** The canary's part, in percent, of what a list sends to this Canary's Services; `apex` when it goes to the apex, undefined when none does. */
+export function shareOf(entries: readonly Entry[], apex: string, rules: EntryRules): number | 'apex' | undefined {
+  const kinds = entries.map((entry) => ({ entry, ...kindsOf(entry, apex, rules) }))
+  if (kinds.some((kind) => kind.apex)) return 'apex'
+  const sum = (role: 'primary' | 'canary') => kinds.filter((kind) => kind[role]).reduce((total, { entry }) => total + weightOf(entry), 0)
+  const [primary, canary] = [sum('primary'), sum('canary')]
+  return primary + canary === 0 ? undefined : (100 * canary) / (primary + canary)
+}
+
+/** The list as its owner wrote it. `isSplit`: the list is of our making. */
+export function restored(entries: readonly Entry[], apex: string, isSplit: boolean, rules: EntryRules): readonly Entry[] {
+  const kinds = entries.map((entry) => ({ entry, ...kindsOf(entry, apex, rules) }))
+  if (!isSplit || kinds.some((kind) => kind.apex) || !kinds.some((kind) => kind.primary)) return entries
+  const total = kinds.filter(({ primary, canary }) => primary || canary).reduce((sum, { entry }) => sum + weightOf(entry), 0)
+  const own = kinds.filter(({ primary }) => primary).length
+  return kinds.flatMap(({ entry, primary, canary }) => {
+    if (canary) return []
+    if (!primary) return [weighing(entry, weightOf(entry) / SCALE, rules)]
+    return [weighing({ ...entry, name: apex }, total / own / SCALE, rules)]
+  })
+}
+
+/** The list with `canary` percent of this Canary's part on the canary. `isSplit` in the answer: to be marked as ours. */
+export function divided(
+  entries: readonly Entry[], apex: string, canary: number, isSplit: boolean, rules: EntryRules,
+): { readonly entries: readonly Entry[]; readonly isSplit: boolean } {
+  const own = restored(entries, apex, isSplit, rules)
+  const pair = (entry: Entry, primaryWeight: number, canaryWeight: number): readonly Entry[] => [
+    { ...entry, name: primaryName(apex), weight: primaryWeight }, { ...entry, name: canaryName(apex), weight: canaryWeight },
+  ]
+  if (mentionsApex(own, apex, rules)) {
+    if (canary <= 0) return { entries: own, isSplit: false }
+    return {
+      entries: own.flatMap((entry) => (kindsOf(entry, apex, rules).apex
+        ? pair(entry, weightOf(entry) * (SCALE - canary), weightOf(entry) * canary)
+        : [{ ...entry, weight: weightOf(entry) * SCALE }])),
+      isSplit: true,
+    }
+  }
+  return { entries: reweighed(own, apex, canary, rules, pair), isSplit: false }
+}
+
+/** The user's own pair keeps its entries: only its two weights move, and all are scaled once where the two cannot be divided finely enough. */
+function reweighed(
+  entries: readonly Entry[], apex: string, canary: number, rules: EntryRules,
+  pair: (entry: Entry, primaryWeight: number, canaryWeight: number) => readonly Entry[],
+): readonly Entry[] {
+  if (shareOf(entries, apex, rules) === canary) return entries
+  const kinds = entries.map((entry) => ({ entry, ...kindsOf(entry, apex, rules) }))
+  const isAlone = kinds.every((kind) => kind.primary || kind.canary)
+  const sum = kinds.filter((kind) => kind.primary || kind.canary).reduce((total, { entry }) => total + weightOf(entry), 0)
+  const scale = isAlone || sum % SCALE === 0 ? 1 : SCALE
+  const total = isAlone || sum === 0 ? SCALE : sum * scale
+  const canaryWeight = (total * canary) / 100
+  const hasCanary = kinds.some((kind) => kind.canary)
+  return kinds.flatMap((kind) => {
+    if (kind.canary) return [{ ...kind.entry, weight: canaryWeight }]
+    if (!kind.primary) return [scale === 1 ? kind.entry : { ...kind.entry, weight: weightOf(kind.entry) * scale }]
+    return hasCanary ? [{ ...kind.entry, weight: total - canaryWeight }] : pair(kind.entry, total - canaryWeight, canaryWeight)
+  })
+}
+
+/** The list with this Canary's part on the apex alone: the Services of the roles go with the Canary, so not even a pair of the user's own may stay. */
+export function released(entries: readonly Entry[], apex: string, isSplit: boolean, rules: EntryRules): readonly Entry[] {
+  const own = restored(entries, apex, isSplit, rules)
+  if (mentionsApex(own, apex, rules)) return own
+  const kinds = own.map((entry) => ({ entry, ...kindsOf(entry, apex, rules) }))
+  const first = kinds.find((kind) => kind.primary || kind.canary)
+  if (!first) return entries
+  const sum = kinds.filter((kind) => kind.primary || kind.canary).reduce((total, { entry }) => total + weightOf(entry), 0)
+  return kinds.flatMap((kind) => {
+    if (kind === first) return [weighing({ ...kind.entry, name: apex }, Math.max(1, sum), rules)]
+    return kind.primary || kind.canary ? [] : [kind.entry]
+  })
+}
+
+/** A weight of 1 is written as the owner's API shows it. */
+function weighing(entry: Entry, weight: number, rules: EntryRules): Entry {
+  // A pair whose weights somebody changed by hand in mid-run need not divide evenly.
+  const whole = Math.max(weight > 0 ? 1 : 0, Math.round(weight))
+  if (whole !== 1 || rules.isWeightFilledIn) return { ...entry, weight: whole }
+  const { weight: _, ...unweighted } = entry
+  return unweighted
+}

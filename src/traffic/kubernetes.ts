@@ -1,0 +1,82 @@
+import type { Canary } from '#api/canary.ts'
+import { apexName } from '#api/defaults.ts'
+import { canaryName, primaryName } from '#api/names.ts'
+import type { KubeObject, ObjectReader, Service, Workload } from '#api/objects.ts'
+import { ALL_TO_PRIMARY, routesTo } from '#api/routes.ts'
+import { selectorFor, servingOf, withSelector, type Serving } from '#api/selectors.ts'
+import { isApplied } from '#traffic/applied.ts'
+import { placeOf } from '#traffic/canary-route.ts'
+import type { TrafficProvider } from '#traffic/provider.ts'
+
+/**
+ * No router: one Service, and its requests fall on whatever pods it selects. Weights are pod counts, so the weight in force is the share of ready
+ * pods; all or nothing is exact. Connections that are kept open stay where they are.
+ */
+export const kubernetes: TrafficProvider = {
+  name: 'kubernetes',
+  supports: { weights: true, mirror: false, match: false, sessionAffinity: false },
+  watches: [{ apiVersion: 'v1', kind: 'Service' }, { apiVersion: 'apps/v1', kind: 'Deployment' }],
+  // kube-proxy writes its rules at most once a second by default, and the endpoints controller batches before it.
+  settleMs: 2_000,
+  read(canary, objects) {
+    const { apex, target, primary } = partsOf(canary, objects)
+    const serving = servingOf(apex, target)
+    if (serving === 'primary') return ALL_TO_PRIMARY
+    if (serving === 'canary') return routesTo(100)
+    if (serving !== 'both') return undefined
+    const primaryPods = primary?.status?.readyReplicas ?? 0
+    const canaryPods = workloadIn(canary, canaryName(canary.spec.targetRef.name), objects)?.status?.readyReplicas ?? 0
+    if (primaryPods + canaryPods === 0) return undefined
+    return routesTo(shareOf(primaryPods, canaryPods))
+  },
+  render: (canary, routes, objects) => renderServing(canary, routes.canary <= 0 ? 'primary' : routes.canary >= 100 ? 'canary' : 'both', objects),
+  release: (canary, objects) => renderServing(canary, 'target', objects),
+}
+
+/** Percent of requests that `canaryPods` get, rounded but never to all or nothing while both have pods. */
+function shareOf(primaryPods: number, canaryPods: number): number {
+  const share = Math.round((100 * canaryPods) / (primaryPods + canaryPods))
+  return primaryPods === 0 || canaryPods === 0 ? share : Math.min(99, Math.max(1, share))
+}
+
+export type CanaryReplicas = {
+  readonly replicas: number
+  /** The share of requests that this many pods really give, in percent, not rounded. */
+  readonly effectiveWeight: number
+}
+
+/**
+ * How many canary pods beside `primaryReplicas` come nearest to a weight. One at least, and never more than the primary has: so 50 % is the most while
+ * the primary stays whole. 0 needs none; at 100 the canary serves alone and needs them all.
+ */
+export function canaryReplicasFor(weight: number, primaryReplicas: number): CanaryReplicas {
+  const primary = Math.max(1, primaryReplicas)
+  if (weight <= 0) return { replicas: 0, effectiveWeight: 0 }
+  if (weight >= 100) return { replicas: primary, effectiveWeight: 100 }
+  const weightOf = (replicas: number): number => (100 * replicas) / (primary + replicas)
+  const exact = (weight * primary) / (100 - weight)
+  const within = (replicas: number): number => Math.min(primary, Math.max(1, replicas))
+  const [low, high] = [within(Math.floor(exact)), within(Math.ceil(exact))]
+  const replicas = weight - weightOf(low) <= weightOf(high) - weight ? low : high
+  return { replicas, effectiveWeight: weightOf(replicas) }
+}
+
+function renderServing(canary: Canary, serving: Serving, objects: ObjectReader): readonly KubeObject[] {
+  const { apex, target, primary } = partsOf(canary, objects)
+  // Without an apex or a target there is nothing whose selector could change: the Services are made first.
+  if (!apex || !target) return []
+  const wanted = withSelector(apex, selectorFor(serving, { apex, target, primary }), serving, canary)
+  const { selector, ...spec } = wanted.spec
+  // The selector is one atomic map: a key too many is a difference.
+  const isSame = isApplied([apex.spec.selector], [selector]) && isApplied(apex, { ...wanted, spec })
+  return isSame ? [] : [wanted]
+}
+
+function partsOf(canary: Canary, objects: ObjectReader) {
+  const { name } = canary.spec.targetRef
+  const apex = objects.get({ apiVersion: 'v1', kind: 'Service', ...placeOf(canary), name: apexName(canary) }) as Service | undefined
+  return { apex, target: workloadIn(canary, name, objects), primary: workloadIn(canary, primaryName(name), objects) }
+}
+
+const workloadIn = (canary: Canary, name: string, objects: ObjectReader): Workload | undefined =>
+  objects.get({ apiVersion: 'apps/v1', kind: canary.spec.targetRef.kind, ...placeOf(canary), name }) as Workload | undefined
