@@ -43,7 +43,7 @@ function wantedName(text: string, start: number, end: number, names: ReadonlySet
   return names.has(name) ? name : undefined
 }
 
-const LABEL = /[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(,?)/y
+const LABEL = /[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*,?[ \t]*/y
 const VALUE = /^[ \t]*([^ \t]+)/
 
 /** The rest of a line, after its name. Time stamps and exemplars, which follow the value, are not read. */

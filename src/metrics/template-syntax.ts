@@ -107,7 +107,7 @@ function tokenize(text: string, from: number, at: Place): Action {
   while (index < text.length) {
     const ending = /^(?:[ \t\r\n]-)?\}\}/.exec(text.slice(index, index + 4))
     if (ending) {
-      if (tokens.length === 0) throw new TemplateError('missing value for command', at)
+      if (tokens.every(isSpace)) throw new TemplateError('missing value for command', at)
       return { tokens, end: index + ending[0].length, trimsRight: ending[0].length === 4 }
     }
     TOKEN.lastIndex = index
