@@ -35,7 +35,7 @@ image: deps ## The product's image, loaded into the test cluster when it is up
 	scripts/build-image.sh
 
 demo: cluster-up image ## The main job on a real cluster: one good release, one bad, one unsafe Canary
-	scripts/demo.sh
+	node scripts/demo.ts
 
 bench: deps ## Figures, as ratios measured in one run
 	node bench/main.ts

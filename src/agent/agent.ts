@@ -6,13 +6,14 @@ import { createCaches, type Caches } from '#agent/caches.ts'
 import { gateTarget } from '#agent/gating.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
 import { observe } from '#agent/observe.ts'
+import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
 import { reconcile, type Ports } from '#agent/reconcile.ts'
 import { createSavedStatuses } from '#agent/saved-status.ts'
+import { createVigil } from '#agent/vigil.ts'
 import type { KubeClient } from '#kube/client.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
 import type { Http } from '#metrics/provider.ts'
-import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
 
 export type AgentOptions = {
   readonly client: KubeClient
@@ -61,7 +62,8 @@ export function createAgent(options: AgentOptions): Agent {
     },
     wakeUngated: (namespace, name) => enqueue(`${GATE_PREFIX}${namespace}/${name}`),
   })
-  const measuring: Measuring = createMeasuring({ http: options.http, metricsServer: options.metricsServer, caches, log, now })
+  const vigil = createVigil({ http: options.http, caches, log, now })
+  const measuring: Measuring = createMeasuring({ http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now })
 
   const portsOf = (key: string): Ports => {
     const bound = log.child({ canary: key })
@@ -72,7 +74,8 @@ export function createAgent(options: AgentOptions): Agent {
         const cached = caches.canary(of)
         return cached && saved.current(cached)
       },
-      observe: (canary, at, check) => observe(canary, caches, providerOf(canary), at, check),
+      observe: (canary, at, found) => observe(canary, caches, providerOf(canary), at, found),
+      look: (canary, seen) => vigil.look(canary, seen),
       measure: (canary, seen) => measuring.measure(canary, seen, providerOf(canary).name),
       apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
       saveStatus: (canary, status) => saved.save(canary, status),
@@ -94,7 +97,7 @@ export function createAgent(options: AgentOptions): Agent {
     }
     if (!caches.canary(key)) {
       saved.forget(key)
-      measuring.forget(key)
+      vigil.forget(key)
       return undefined
     }
     const wakeAt = await reconcile(key, portsOf(key))

@@ -1,27 +1,30 @@
 import type { Canary, CanaryMetric } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
+import { objectKey } from '#api/objects.ts'
 import { parseDuration } from '#api/duration.ts'
 import type { CheckedMetric, Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
+import type { Vigil } from '#agent/vigil.ts'
 import type { Log } from '#kube/log.ts'
 import { builtinQuery, builtinSource, BUILTIN_METRICS, type BuiltinMetric } from '#metrics/builtin.ts'
 import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec } from '#metrics/check.ts'
 import { prometheus } from '#metrics/prometheus.ts'
 import { unavailable, type Http, type MetricAddress } from '#metrics/provider.ts'
-import { registry } from '#metrics/registry.ts'
+import { METRIC_PROVIDERS, metricProvider, queryLanguage } from '#metrics/registry.ts'
 import { parseTemplate, renderTemplate, type TemplateValues } from '#metrics/template.ts'
 import type { Check, Seen } from '#rollout/decision.ts'
 
 export type Measuring = {
   /** One round of checks: every metric asked at once, each with its own deadline. Never rejects. */
   measure(canary: Canary, seen: Seen, provider: string): Promise<Check>
-  forget(key: string): void
 }
 
 export type MeasuringOptions = {
   readonly http: Http
   readonly metricsServer: string | undefined
   readonly caches: Caches
+  /** The embedded source: asked where no metrics server is configured. */
+  readonly vigil: Vigil
   readonly log: Log
   readonly now: () => number
 }
@@ -29,6 +32,7 @@ export type MeasuringOptions = {
 /** All of one round's answers arrive within this time, or count as unavailable (ms). */
 const CHECK_DEADLINE_MS = 10_000
 const DEFAULT_WINDOW = '1m'
+const DEFAULT_WINDOW_MS = 60_000
 
 type Asked = { readonly measurement: Measurement; readonly origin: MetricOrigin; readonly spec: MetricSpec }
 
@@ -49,14 +53,14 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
 
   const server = (canary: Canary): string | undefined => canary.spec.metricsServer ?? options.metricsServer
   const addressOf = (url: string | undefined, metric: CanaryMetric): MetricAddress => ({
-    ...(url === undefined ? {} : { url }), at: now(), intervalSeconds: (parseDuration(metric.interval ?? DEFAULT_WINDOW) ?? 60_000) / 1_000,
+    ...(url === undefined ? {} : { url }), at: now(), intervalSeconds: windowOf(metric),
   })
 
   async function askBuiltin(canary: Canary, metric: CanaryMetric, provider: string, signal: AbortSignal): Promise<Measurement> {
     const url = server(canary)
+    if (!url) return options.vigil.measure(objectKey(canary.metadata), metric.name as BuiltinMetric, windowOf(metric)) ?? unavailable('the pods have not been scraped yet')
     const source = builtinSource(provider)
     if (!source) return unavailable(`no built-in query for provider ${provider}: use a MetricTemplate`)
-    if (!url) return unavailable('no metrics server is configured: set spec.metricsServer, or the agent\'s METRICS_SERVER')
     const names = { namespace: canary.metadata.namespace ?? '', target: canary.spec.targetRef.name, service: apexName(canary), ...refsOf(canary) }
     const query = builtinQuery(metric.name as BuiltinMetric, source, names, 'canary', metric.interval ?? DEFAULT_WINDOW)
     return query === undefined ? unavailable(`provider ${provider} does not tell the canary's requests apart`) : prometheus.query(query, addressOf(url, metric), http, signal)
@@ -75,9 +79,9 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     const template = caches.metricTemplate(namespace, name)
     if (!template) return unavailable(`Metric template ${name}.${namespace} error: not found`)
     const type = template.spec.provider.type
-    const provider = registry.find((known) => known.type === type)
-    if (!provider) return unavailable(`Metric template ${name}.${namespace} provider ${type} error: not supported; use one of ${registry.map((known) => known.type).join(', ')}`)
-    const rendered = render(template.spec.query, canary, metric, type === 'prometheus' ? 'promql' : 'opaque')
+    const provider = metricProvider(type)
+    if (!provider) return unavailable(`Metric template ${name}.${namespace} provider ${type} error: not supported; use one of ${METRIC_PROVIDERS.map((known) => known.type).join(', ')}`)
+    const rendered = render(template.spec.query, canary, metric, queryLanguage(type))
     if ('error' in rendered) return unavailable(`Metric template ${name}.${namespace} query render error: ${rendered.error}`)
     const { address, headers, region, insecureSkipVerify } = template.spec.provider
     return provider.query(rendered.text, {
@@ -103,9 +107,11 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
       }))
       return { metrics }
     },
-    forget: () => {},
   }
 }
+
+/** Seconds that a metric looks back. */
+const windowOf = (metric: CanaryMetric): number => (parseDuration(metric.interval ?? '') ?? DEFAULT_WINDOW_MS) / 1_000
 
 const bounds = ({ min, max }: { readonly min?: number | undefined; readonly max?: number | undefined }) =>
   ({ ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) })

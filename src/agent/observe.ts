@@ -8,12 +8,12 @@ import type { KubeObject, Service, Workload } from '#api/objects.ts'
 import { imageOf, restartedAt, revisionOf } from '#api/revision.ts'
 import { servingOf } from '#api/selectors.ts'
 import type { Caches } from '#agent/caches.ts'
-import type { Check, CommandSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
+import type { Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { podFailure, readinessOf } from '#workload/readiness.ts'
 
 /** The facts about one Canary, from caches alone. */
-export function observe(canary: Canary, caches: Caches, provider: TrafficProvider, now: number, check?: Check): Seen {
+export function observe(canary: Canary, caches: Caches, provider: TrafficProvider, now: number, found: { readonly check?: Check | undefined; readonly judgement?: JudgementSeen | undefined } = {}): Seen {
   const namespace = canary.metadata.namespace ?? ''
   const { name: targetName, kind } = canary.spec.targetRef
   const workload = (name: string): Workload | undefined => caches.reader.get({ apiVersion: 'apps/v1', kind, namespace, name }) as Workload | undefined
@@ -21,8 +21,8 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
   const apex = apexName(canary)
   const apexService = caches.reader.get({ apiVersion: 'v1', kind: 'Service', namespace, name: apex }) as Service | undefined
   const roleSeen = (role: Role, name: string): WorkloadSeen | undefined => {
-    const found = workload(name)
-    return found && workloadSeen(found, canary, role, caches.pods(namespace, targetName), now)
+    const copy = workload(name)
+    return copy && workloadSeen(copy, canary, role, caches.pods(namespace, targetName), now)
   }
   const primary = roleSeen('primary', primaryName(targetName))
   return {
@@ -44,7 +44,8 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
     },
     apex: servingOf(apexService, target),
     provider: { name: provider.name, settleMs: provider.settleMs, weightsByReplicas: provider.name === 'kubernetes' },
-    check,
+    check: found.check,
+    judgement: found.judgement,
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Canary, CanaryStatus } from '#api/canary.ts'
-import { phaseOf } from '#rollout/status.ts'
+import { earlier, phaseOf } from '#rollout/status.ts'
 import { step, wantsCheck } from '#rollout/step.ts'
-import type { Check, Decision, Effect, News, Seen } from '#rollout/decision.ts'
+import type { Check, Decision, Effect, JudgementSeen, News, Seen } from '#rollout/decision.ts'
 import type { Log } from '#kube/log.ts'
 
 /** What one turn of the loop needs; a fake is an object literal. */
@@ -9,7 +9,9 @@ export type Ports = {
   now(): number
   /** The Canary with the status that was saved last, or undefined when it is gone. */
   canary(key: string): Canary | undefined
-  observe(canary: Canary, now: number, check?: Check): Seen
+  observe(canary: Canary, now: number, found?: { readonly check?: Check | undefined; readonly judgement?: JudgementSeen | undefined }): Seen
+  /** The judge's word, and when it wants to look again. */
+  look(canary: Canary, seen: Seen): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
   measure(canary: Canary, seen: Seen): Promise<Check>
   apply(canary: Canary, effect: Effect, seen: Seen): Promise<void>
   saveStatus(canary: Canary, status: CanaryStatus): Promise<void>
@@ -24,9 +26,10 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
   const canary = ports.canary(key)
   if (!canary) return undefined
   const before = canary.status ?? {}
-  const due = wantsCheck(before, { deleting: canary.metadata.deletionTimestamp !== undefined }, ports.now())
-  const check = due ? await ports.measure(canary, ports.observe(canary, ports.now())) : undefined
-  const seen = ports.observe(canary, ports.now(), check)
+  const first = ports.observe(canary, ports.now())
+  const { judgement, nextAt } = await ports.look(canary, first)
+  const check = wantsCheck(before, first, ports.now()) ? await ports.measure(canary, first) : undefined
+  const seen = ports.observe(canary, ports.now(), { check, judgement })
   const decision = step(before, seen, ports.now())
 
   for (const effect of decision.effects) {
@@ -40,7 +43,7 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
     logDecision(ports.log, before, decision)
   }
   for (const item of decision.news) await ports.announce(canary, item) // last, or a failed save would tell it twice
-  return decision.wakeAt
+  return earlier(decision.wakeAt, nextAt)
 }
 
 function logDecision(log: Log, before: CanaryStatus, decision: Decision): void {

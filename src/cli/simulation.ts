@@ -260,6 +260,7 @@ function see(model: Model, options: SimulationOptions, now: number, check: Check
     apex: model.apex,
     provider: { name: spec.provider ?? 'kubernetes', settleMs: options.settleMs ?? 1_000, weightsByReplicas: false },
     check,
+    judgement: undefined,
   }
 }
 

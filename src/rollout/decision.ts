@@ -28,6 +28,14 @@ export type Seen = {
   readonly provider: ProviderSeen
   /** The answers to what `wanted` asked for in this turn. */
   readonly check: Check | undefined
+  /** The judge's word on the canary against the primary; undefined while nobody watches. */
+  readonly judgement: JudgementSeen | undefined
+}
+
+export type JudgementSeen = {
+  readonly mode: 'warn' | 'enforce'
+  readonly verdict: 'Worse' | 'NoData' | 'BothBad' | 'Suspect' | 'Good' | 'Undecided'
+  readonly words: string
 }
 
 export type CommandSeen = { readonly command: Command; readonly reason: string; readonly by: string }

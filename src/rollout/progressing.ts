@@ -144,6 +144,9 @@ function underTraffic(before: CanaryStatus, seen: Seen, now: number): Decision {
   if (!canary.readiness.ready && !canary.readiness.retriable) {
     return rollBack(before, seen, now, { message: `canary deployment ${targetOf(seen)} not ready: ${canary.readiness.reason}`, isUnready: true })
   }
+  if (seen.judgement?.verdict === 'Worse' && seen.judgement.mode === 'enforce') {
+    return rollBack(before, seen, now, { message: seen.judgement.words, isWorse: true })
+  }
   const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
   const here = (status: CanaryStatus, news: readonly News[], wakeAt: number | undefined): Decision =>
     ({ status, effects: routing.effects, news, wakeAt: earlier(wakeAt, routing.wakeAt) })
@@ -169,6 +172,11 @@ function underTraffic(before: CanaryStatus, seen: Seen, now: number): Decision {
   if (failures.length > 0) return failed(again, seen, failures, later, here, now)
   const halts = seen.check.metrics.flatMap(({ halt }) => halt ?? [])
   if (halts.length > 0) return here(again, halts.map((message) => warning('CanaryMetricUnavailable', message)), later)
+  const doubt = doubtOf(seen)
+  if (doubt) {
+    const told = once(again, doubt)
+    return here(told.status, told.news, later)
+  }
   const counted = seen.spec.gate?.failures === 'consecutive' ? { ...routing.status, failedChecks: 0 } : routing.status
   if (step.hold && before.gate?.paused !== RESUMED) {
     const told = once(again, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`))
@@ -184,6 +192,16 @@ const RESUMED = 'resumed'
 function heldBy(status: CanaryStatus, seen: Seen): string | undefined {
   if (seen.spec.suspend) return 'skipping canary run as object is suspended'
   if (status.gate?.paused && status.gate.paused !== RESUMED) return `Halt ${canaryOf(seen)} advancement: ${status.gate.paused}`
+  return undefined
+}
+
+/** What keeps the weight from rising although the thresholds pass: holds, never a rollback. */
+function doubtOf(seen: Seen): News | undefined {
+  if (!seen.judgement || seen.judgement.mode !== 'enforce') return undefined
+  const { verdict, words } = seen.judgement
+  if (verdict === 'Suspect') return warning('CanarySuspect', `Halt ${canaryOf(seen)} advancement: ${words}`)
+  if (verdict === 'BothBad') return warning('CanaryBothArmsBad', `Halt ${canaryOf(seen)} advancement: ${words}`, 'warn')
+  if (verdict === 'NoData') return warning('CanaryNoTraffic', `Halt ${canaryOf(seen)} advancement: ${words}`, 'warn')
   return undefined
 }
 

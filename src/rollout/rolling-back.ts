@@ -10,6 +10,8 @@ export type RollbackCause = {
   readonly threshold?: number
   /** The pods never became ready. */
   readonly isUnready?: boolean
+  /** The judge proved it. */
+  readonly isWorse?: boolean
   /** Nobody's fault: the owner went back. */
   readonly isAbort?: boolean
 }
@@ -29,7 +31,9 @@ export function rollBack(before: CanaryStatus, seen: Seen, now: number, cause: R
     ? [warning('CanaryAborted', `Aborting ${canaryOf(seen)}: ${cause.message}`, 'warn')]
     : cause.threshold !== undefined
       ? [warning('CanaryThresholdReached', `Rolling back ${canaryOf(seen)} failed checks threshold reached ${cause.threshold}`, 'error'), failed]
-      : [warning(cause.isUnready ? 'CanaryNotReady' : 'CanaryRollingBack', cause.isUnready ? cause.message : `Rolling back ${canaryOf(seen)} ${cause.message}`, 'error'), failed]
+      : cause.isWorse
+        ? [warning('CanaryProvedWorse', `Rolling back ${canaryOf(seen)}: ${cause.message}`, 'error'), failed]
+        : [warning(cause.isUnready ? 'CanaryNotReady' : 'CanaryRollingBack', cause.isUnready ? cause.message : `Rolling back ${canaryOf(seen)} ${cause.message}`, 'error'), failed]
   return {
     status,
     effects: [

@@ -1,0 +1,120 @@
+import { X509Certificate } from 'node:crypto'
+import { connect } from 'node:tls'
+import { FIELD_MANAGER } from '#api/names.ts'
+import type { KubeObject, ObjectRef } from '#api/objects.ts'
+import { fromSecret, toSecret, trustedPem, type CertBundle } from '#certs/bundle.ts'
+import { requiredName } from '#certs/certificate.ts'
+import { caBundlePatch, foreignInjector } from '#certs/inject.ts'
+import { createForgeIssuer } from '#certs/issue.ts'
+import { nextStep, performStep } from '#certs/rotation.ts'
+import type { KubeClient } from '#kube/client.ts'
+import type { Log } from '#kube/log.ts'
+import { createQueue } from '#kube/queue.ts'
+import { createReflector } from '#kube/reflector.ts'
+
+export type CertificatesOptions = {
+  readonly client: KubeClient
+  /** CanaryGate's own namespace, and the name of its webhook's Service. */
+  readonly namespace: string
+  readonly service: string
+  readonly isLeader: () => boolean
+  readonly log: Log
+  /** Unix ms. */
+  readonly now: () => number
+  readonly random: () => number
+}
+
+export type Certificates = { lead(): void; stop(): void }
+
+const SECRET_NAME = 'canarygate-webhook-tls'
+const CONFIGURATION_NAME = 'canarygate'
+const PART_OF = 'app.kubernetes.io/part-of=canarygate'
+const WEBHOOK_PODS = 'app.kubernetes.io/name=canarygate,app.kubernetes.io/component=webhook'
+const WEBHOOK_PORT = 8443
+const PROBE_MS = 2_000
+const KEY = 'certificates'
+/** At the latest, however far away the next renewal is (ms). */
+const LOOK_AGAIN_MS = 3_600_000
+
+/** Issues and renews the webhook's certificate, and keeps it trusted: an emptied caBundle is put back as soon as the watch tells of it. */
+export function keepCertificates(options: CertificatesOptions): Certificates {
+  const { client, namespace, service, isLeader, log, now, random } = options
+  const issuer = createForgeIssuer()
+  const name = { service, namespace }
+  const queue = createQueue({ work: async () => await turn(), workers: 1, log, now })
+  const configurations = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map((kind) => createReflector({
+    client, apiVersion: 'admissionregistration.k8s.io/v1', kind, labelSelector: PART_OF, log, now, random, onChange: () => queue.add(KEY),
+  }))
+  const ours = (): KubeObject[] => configurations.flatMap((reflector) => reflector.get(CONFIGURATION_NAME) ?? [])
+
+  async function turn(): Promise<number | undefined> {
+    if (!isLeader()) return undefined
+    // cert-manager looks after both, or after nothing: two issuers would take turns for ever.
+    if (ours().some((configuration) => foreignInjector(configuration))) return undefined
+    const ref: ObjectRef = { apiVersion: 'v1', kind: 'Secret', namespace, name: SECRET_NAME }
+    const stored = await client.get(ref)
+    let bundle = fromSecret(stored)
+    let resource: Pick<KubeObject, 'metadata'> = stored ?? { metadata: { name: SECRET_NAME, namespace } }
+    for (;;) {
+      const step = nextStep(bundle, name, await factsOf(bundle), now())
+      if (step.kind === 'keep') {
+        await inject(bundle)
+        return Math.min(Math.max(1_000, step.until - now()), LOOK_AGAIN_MS)
+      }
+      log.info({ step: step.kind, reason: step.reason }, 'certificates change')
+      bundle = await performStep(step, bundle, name, issuer, now())
+      if (!isLeader()) return undefined
+      // Before the first leaf the Secret would make pods start with an empty certificate.
+      if (!bundle.leaf) continue
+      const secret = toSecret(bundle, resource)
+      resource = resource.metadata.resourceVersion ? await client.replace(secret, { fieldManager: FIELD_MANAGER }) : await client.create(secret, { fieldManager: FIELD_MANAGER })
+    }
+  }
+
+  async function inject(bundle: CertBundle): Promise<void> {
+    for (const configuration of ours()) {
+      const patch = caBundlePatch(configuration, trustedPem(bundle), { name: service, namespace })
+      if (patch.length === 0 || !isLeader()) continue
+      await client.patch({ apiVersion: configuration.apiVersion, kind: configuration.kind, name: CONFIGURATION_NAME }, patch, 'json', { fieldManager: FIELD_MANAGER })
+      log.info({ kind: configuration.kind }, 'caBundle injected')
+    }
+  }
+
+  async function factsOf(bundle: CertBundle): Promise<{ isInjected: boolean; isServed: boolean }> {
+    const isInjected = ours().length > 0 && ours().every((configuration) => caBundlePatch(configuration, trustedPem(bundle), { name: service, namespace }).length === 0)
+    // Only a rotation under way needs to know what the pods serve.
+    return { isInjected, isServed: bundle.trusted.length > 1 && bundle.leaf !== undefined && (await isServedEverywhere(bundle.leaf.cert)) }
+  }
+
+  async function isServedEverywhere(certificate: string): Promise<boolean> {
+    const wanted = new X509Certificate(certificate).fingerprint256
+    const { items } = await client.list('v1', 'Pod', { namespace, labelSelector: WEBHOOK_PODS })
+    const addresses = items.flatMap((pod) => (pod['status'] as { readonly podIP?: string } | undefined)?.podIP ?? [])
+    const served = await Promise.all(addresses.map((address) => fingerprintAt(address, requiredName(name))))
+    return served.every((fingerprint) => fingerprint === wanted)
+  }
+
+  return {
+    lead() {
+      for (const reflector of configurations) reflector.start()
+      queue.add(KEY)
+      queue.start()
+    },
+    stop() {
+      for (const reflector of configurations) void reflector.stop()
+      void queue.shutdown(PROBE_MS)
+    },
+  }
+}
+
+/** Fingerprint of the certificate that an address serves; undefined when it does not answer in time. */
+function fingerprintAt(address: string, servername: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port: WEBHOOK_PORT, servername, rejectUnauthorized: false, timeout: PROBE_MS }, () => {
+      resolve(socket.getPeerX509Certificate()?.fingerprint256)
+      socket.end()
+    })
+    socket.once('timeout', () => socket.destroy(new Error('no answer')))
+    socket.once('error', () => resolve(undefined))
+  })
+}

@@ -1,0 +1,154 @@
+import type { Canary, JudgeMode } from '#api/canary.ts'
+import { LABEL_ROLE, type Role } from '#api/names.ts'
+import { objectKey, type KubeObject } from '#api/objects.ts'
+import type { Measurement } from '#api/measurement.ts'
+import type { Caches } from '#agent/caches.ts'
+import { createConfig, type JudgeConfig, type MetricSettings } from '#judge/config.ts'
+import { createState, judge, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
+import type { JudgeState } from '#judge/state.ts'
+import type { Log } from '#kube/log.ts'
+import type { BuiltinMetric } from '#metrics/builtin.ts'
+import { absorbRound, EMPTY_EMBEDDED, ERRORS, LATENCY, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
+import type { Http } from '#metrics/provider.ts'
+import { scrapePods, scrapeTargetOf, type ScrapePod, type ScrapeSettings } from '#metrics/scrape.ts'
+import type { JudgementSeen, Seen } from '#rollout/decision.ts'
+import { phaseOf } from '#rollout/status.ts'
+
+/**
+ * Watches the pods of a run themselves: every few seconds the counters of both arms, for the checks that have no metrics server and for the judge.
+ * Only while a run lasts; its memory is a cache that a new agent starts afresh.
+ */
+export type Vigil = {
+  /** Polls if it is time to, and answers what is known. `nextAt` (Unix ms) is when it wants to be called again. Never rejects. */
+  look(canary: Canary, seen: Seen): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
+  measure(key: string, metric: BuiltinMetric, windowSeconds: number): Measurement | undefined
+  forget(key: string): void
+}
+
+export type VigilOptions = { readonly http: Http; readonly caches: Caches; readonly log: Log; readonly now: () => number }
+
+type Watch = {
+  readonly revision: string
+  readonly embedded: EmbeddedState
+  readonly config: JudgeConfig | undefined
+  readonly state: JudgeState | undefined
+  readonly last: Judgement | undefined
+  readonly nextAt: number
+  readonly weight: number
+}
+
+const POLL_SECONDS = 5
+/** A round must end within the skew that a poll may have: a fifth of it. */
+const ROUND_DEADLINE_MS = (POLL_SECONDS * 1_000) / 5
+const LATENCY_TOLERANCE = 2
+
+export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
+  const watches = new Map<string, Watch>()
+
+  async function poll(canary: Canary, seen: Seen, watch: Watch): Promise<Watch> {
+    const weight = seen.routes?.canary ?? 0
+    const round = await scrapePods(podsOf(canary, caches), http, {
+      deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now, names: settingsOf(canary),
+    })
+    const at = now()
+    const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, { weight, pollSeconds: POLL_SECONDS, nowMs: at })
+    if (problems.length > 0) log.debug({ canary: objectKey(canary.metadata), problems }, 'pods scraped with problems')
+    const fresh = { ...watch, embedded, weight, nextAt: at + POLL_SECONDS * 1_000 }
+    if (!counted) return fresh
+    const config = watch.config ?? configOf(canary, embedded)
+    const state = watch.state ?? createState(config)
+    const judged = judge(state, { ...counted, metrics: Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name))) }, config)
+    return { ...fresh, config, state: judged.state, last: judged, nextAt: at + secondsToNextPoll(judged.state, skewSeconds, config) * 1_000 }
+  }
+
+  return {
+    async look(canary, seen) {
+      const key = objectKey(canary.metadata)
+      const phase = phaseOf(canary.status ?? {})
+      const isRunning = (phase === 'Progressing' || phase === 'WaitingPromotion') && !seen.deleting && seen.canary?.readyReplicas !== 0
+      const revision = canary.status?.lastAppliedSpec ?? ''
+      if (!isRunning) {
+        if (phase !== 'Progressing' && phase !== 'WaitingPromotion') watches.delete(key)
+        return { judgement: undefined, nextAt: undefined }
+      }
+      const known = watches.get(key)
+      const watch = known?.revision === revision ? known : { revision, embedded: EMPTY_EMBEDDED, config: undefined, state: undefined, last: undefined, nextAt: 0, weight: 0 }
+      // Also just after a change of weight: the stretch before and the one after must not be counted as one.
+      const isDue = now() >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0)
+      const next = isDue ? await poll(canary, seen, watch).catch((err: unknown) => {
+        log.error({ err, canary: key }, 'pods could not be watched')
+        return { ...watch, nextAt: now() + POLL_SECONDS * 1_000 }
+      }) : watch
+      watches.set(key, next)
+      const mode = judgeMode(canary)
+      const judgement = next.last && mode !== 'off' ? { mode, verdict: next.last.verdict, words: next.last.reason } : undefined
+      return { judgement, nextAt: next.nextAt }
+    },
+    measure(key, metric, windowSeconds) {
+      const watch = watches.get(key)
+      return watch && measureEmbedded(watch.embedded, metric, 'canary', windowSeconds, now())
+    },
+    forget: (key) => { watches.delete(key) },
+  }
+}
+
+/** A Canary that a person wrote keeps Flagger's verdicts unless it asks for more; one of ours has the judge. */
+export const judgeMode = (canary: Canary): JudgeMode =>
+  canary.spec.gate?.judge?.mode ?? (canary.spec.gate?.generated ? 'enforce' : 'warn')
+
+function settingsOf(canary: Canary): ScrapeSettings {
+  const { port, path, requests, duration } = canary.spec.gate?.scrape ?? {}
+  return {
+    ...(port === undefined ? {} : { port }), ...(path === undefined ? {} : { path }),
+    ...(requests ? { requests: { name: requests.name, ...(requests.statusLabel === undefined ? {} : { statusLabel: requests.statusLabel }) } } : {}),
+    ...(duration ? { duration: { name: duration.name } } : {}),
+  }
+}
+
+type PodView = KubeObject & {
+  readonly spec?: { readonly containers?: readonly { readonly ports?: readonly { readonly containerPort: number; readonly name?: string; readonly protocol?: string }[] }[] }
+  readonly status?: {
+    readonly podIP?: string
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly lastTransitionTime?: string }[]
+    readonly containerStatuses?: readonly { readonly state?: { readonly running?: { readonly startedAt?: string } } }[]
+  }
+}
+
+function podsOf(canary: Canary, caches: Caches): Readonly<Record<Role, readonly ScrapePod[]>> {
+  const settings = settingsOf(canary)
+  const pods = caches.pods(canary.metadata.namespace ?? '', canary.spec.targetRef.name) as readonly PodView[]
+  const ofRole = (role: Role) => pods
+    .filter((pod) => pod.metadata.labels?.[LABEL_ROLE] === role && !pod.metadata.deletionTimestamp)
+    .flatMap((pod) => scrapePod(pod, settings) ?? [])
+  return { canary: ofRole('canary'), primary: ofRole('primary') }
+}
+
+function scrapePod(pod: PodView, settings: ScrapeSettings): ScrapePod | undefined {
+  const target = scrapeTargetOf(pod.metadata.annotations ?? {}, (pod.spec?.containers ?? []).flatMap(({ ports }) => ports ?? []), settings)
+  const ip = pod.status?.podIP
+  const startedAt = (pod.status?.containerStatuses ?? []).flatMap(({ state }) => state?.running?.startedAt ?? []).sort().at(-1)
+  if (!target || !ip || startedAt === undefined) return undefined
+  const ready = pod.status?.conditions?.find(({ type }) => type === 'Ready')
+  return {
+    ...target, name: pod.metadata.name, ip, startedAtMs: Date.parse(startedAt), ready: ready?.status === 'True',
+    ...(ready?.status === 'True' && ready.lastTransitionTime ? { readyAtMs: Date.parse(ready.lastTransitionTime) } : {}),
+  }
+}
+
+/** The judge's settings from the Canary's thresholds: 99 % success is a limit of 1 % errors, a p99 of 500 ms one of 1 % slower than that. */
+function configOf(canary: Canary, embedded: EmbeddedState): JudgeConfig {
+  const { alpha, tolerance, floor } = canary.spec.gate?.judge ?? {}
+  const bound = (name: string) => canary.spec.analysis.metrics?.find((metric) => metric.name === name)
+  const success = bound('request-success-rate')
+  const minimum = success?.thresholdRange?.min ?? success?.threshold
+  const maximum = bound('error-rate')?.thresholdRange?.max
+  const limit = minimum !== undefined && minimum < 100 ? (100 - minimum) / 100 : maximum !== undefined && maximum > 0 ? maximum / 100 : undefined
+  const duration = bound('request-duration')
+  const slo = duration?.thresholdRange?.max ?? duration?.threshold
+  const common = { ...(tolerance === undefined ? {} : { tolerance }), ...(floor === undefined ? {} : { floor }) }
+  const metrics: MetricSettings[] = [{ name: ERRORS, kind: 'rate', ...(limit === undefined ? {} : { limit }), ...common }]
+  if (slo !== undefined && embedded.bounds.length > 0) {
+    metrics.push({ name: LATENCY, kind: 'histogram', bounds: embedded.bounds, slo, limit: 0.01, ...common, tolerance: tolerance ?? LATENCY_TOLERANCE })
+  }
+  return createConfig({ metrics, pollSeconds: POLL_SECONDS, ...(alpha === undefined ? {} : { alpha }) })
+}
