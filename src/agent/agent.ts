@@ -92,7 +92,7 @@ export function createAgent(options: AgentOptions): Agent {
     if (!isLeader()) return undefined
     if (key.startsWith(GATE_PREFIX)) {
       const { namespace, name } = splitKey(key.slice(GATE_PREFIX.length))
-      await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: options.defaultAnalysis, log })
+      await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: options.defaultAnalysis, hasMetricsServer: options.metricsServer !== undefined, log })
       return undefined
     }
     if (!caches.canary(key)) {

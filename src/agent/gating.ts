@@ -13,6 +13,8 @@ export type GatingContext = {
   readonly caches: Caches
   readonly events: EventRecorder
   readonly defaultAnalysis: CanaryAnalysis
+  /** Some server is asked for metrics; else only pods that offer a metrics page can be. */
+  readonly hasMetricsServer: boolean
   readonly log: Log
 }
 
@@ -30,16 +32,24 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
   if (!isHeld || annotations[ANNOTATION_OPT_OUT] === 'disabled') return
 
   const found = discover(target, caches.reader)
-  if ('reason' in found) {
+  if (!found.found) {
     log.warn({ target: `${namespace}/${name}`, reason: found.reason }, 'target cannot be gated')
     await events.record(target, { type: 'Warning', reason: 'CanaryGateSkipped', message: `CanaryGate lets this change through ungated: ${found.reason}` })
     await client.patch(ref, { metadata: { annotations: { [ANNOTATION_STABLE]: null, [ANNOTATION_GATE]: 'passed' } }, spec: { paused: null } }, 'merge', { fieldManager: FIELD_MANAGER })
     return
   }
   try {
-    await client.create(defaultCanary(target, found, context.defaultAnalysis), { fieldManager: FIELD_MANAGER })
-    await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults, provider ${found.provider}, Service ${found.service}` })
+    const analysis = judgeable(target, context)
+    await client.create(defaultCanary(target, found, { analysis }), { fieldManager: FIELD_MANAGER })
+    await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults, ${found.reason}${analysis.metrics?.length ? '' : '; no metrics: only readiness is judged'}` })
   } catch (err) {
     if (!isConflict(err)) throw err
   }
+}
+
+/** The default analysis, without metrics for pods that nobody scrapes: they would have no data, and every release would fail. */
+function judgeable(target: Workload, { defaultAnalysis, hasMetricsServer }: GatingContext): CanaryAnalysis {
+  if (hasMetricsServer || target.spec.template.metadata?.annotations?.['prometheus.io/scrape'] === 'true') return defaultAnalysis
+  const { metrics: _, ...analysis } = defaultAnalysis
+  return analysis
 }
