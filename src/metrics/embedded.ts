@@ -67,6 +67,8 @@ const WARM_UP_SECONDS = 60
 const WINDOW_SECONDS = 600
 /** Longer than so many polls without a complete round, the stretch between is lost: too much may have happened in it. */
 const MAX_GAP_POLLS = 10
+/** Longer than so many polls, the same pods must have been there all the time, or the arms' windows would not match. */
+const STEADY_GAP_POLLS = 4
 const MAX_WINDOW_POLLS = 1_000
 /** Each bound is a channel of the judge; more of them tell little more. */
 const MAX_BOUNDS = 24
@@ -127,6 +129,7 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
   if (!last) return { state: next, problems }
   const seconds = at - last.errors.canary.since
   if (seconds > MAX_GAP_POLLS * terms.pollSeconds) return { state: next, problems: [...problems, `${Math.round(seconds)} s without a complete scrape are lost`] }
+  if (seconds > STEADY_GAP_POLLS * terms.pollSeconds && !samePods(last.errors, errors)) return { state: next, problems: [...problems, `${Math.round(seconds)} s are lost: pods changed while nobody looked`] }
   if (seconds <= 0) return { state: next, problems: [...problems, 'the clock went back'] }
   const changed = new Set(Object.keys(sources).filter((pod) => Object.hasOwn(last.sources, pod) && last.sources[pod] !== sources[pod]))
   const errorIncrease = mapArms((arm) => increase(forget(last.errors[arm], changed), errors[arm]))
@@ -157,6 +160,11 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
     },
     problems,
   }
+}
+
+function samePods(before: Readonly<Record<Role, Pick<Baseline, 'pods'>>>, now: Readonly<Record<Role, Pick<Baseline, 'pods'>>>): boolean {
+  const known = (arms: typeof now) => (['canary', 'primary'] as const).map((arm) => Object.entries(arms[arm].pods).map(([name, { started }]) => `${name} ${started}`).sort().join()).join('|')
+  return known(before) === known(now)
 }
 
 const mapArms = <T>(map: (arm: Role) => T): Record<Role, T> => ({ canary: map('canary'), primary: map('primary') })

@@ -48,17 +48,30 @@ export function parseNodes(text: string): readonly Node[] {
   return nodes
 }
 
-function placeAt(text: string, index: number): Place {
-  const before = text.slice(0, index)
-  return { line: before.split('\n').length, column: index - before.lastIndexOf('\n') }
+type Placer = (index: number) => Place
+
+/** Line and column of an index. Looked up, not counted: a template of nothing but actions must not cost the square of its length. */
+function createPlacer(text: string): Placer {
+  const starts = [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)]
+  return (index) => {
+    let [low, high] = [0, starts.length - 1]
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if ((starts[middle] ?? 0) <= index) low = middle
+      else high = middle - 1
+    }
+    return { line: low + 1, column: index - (starts[low] ?? 0) + 1 }
+  }
 }
 
+const COMMENT = /[ \t\r\n]*\/\*/y
 const TRIM_END = /[ \t\r\n]+$/
 const TRIM_START = /^[ \t\r\n]+/
 
 /** Text and actions in turn; `{{-` and `-}}` eat the white space beside them. */
 function splitPieces(text: string): readonly Piece[] {
   const pieces: Piece[] = []
+  const place = createPlacer(text)
   let index = 0
   let trimNext = false
   while (index < text.length) {
@@ -69,9 +82,9 @@ function splitPieces(text: string): readonly Piece[] {
     const shown = trims ? left.replace(TRIM_END, '') : left
     if (shown !== '') pieces.push({ kind: 'text', text: shown })
     if (open < 0) break
-    const at = placeAt(text, open)
+    const at = place(open)
     const inside = open + (trims ? 4 : 2)
-    const { tokens, end, trimsRight } = /^\s*\/\*/.test(text.slice(inside)) ? skipComment(text, inside, at) : tokenize(text, inside, at)
+    const { tokens, end, trimsRight } = startsComment(text, inside) ? skipComment(text, inside, at) : tokenize(text, inside, at, place)
     if (tokens.length > 0) pieces.push({ kind: 'action', tokens, at })
     index = end
     trimNext = trimsRight
@@ -81,9 +94,14 @@ function splitPieces(text: string): readonly Piece[] {
 
 type Action = { readonly tokens: readonly Token[]; readonly end: number; readonly trimsRight: boolean }
 
+function startsComment(text: string, from: number): boolean {
+  COMMENT.lastIndex = from
+  return COMMENT.test(text)
+}
+
 function skipComment(text: string, from: number, at: Place): Action {
   const close = text.indexOf('*/', from)
-  const ending = close < 0 ? null : /^(\s-)?\}\}/.exec(text.slice(close + 2))
+  const ending = close < 0 ? null : /^(\s-)?\}\}/.exec(text.slice(close + 2, close + 6))
   if (!ending) throw new TemplateError('unclosed comment', at)
   return { tokens: [], end: close + 2 + ending[0].length, trimsRight: ending[1] !== undefined }
 }
@@ -101,7 +119,7 @@ const TOKEN = new RegExp(
   'uy',
 )
 
-function tokenize(text: string, from: number, at: Place): Action {
+function tokenize(text: string, from: number, at: Place, place: Placer): Action {
   const tokens: Token[] = []
   let index = from
   while (index < text.length) {
@@ -112,12 +130,12 @@ function tokenize(text: string, from: number, at: Place): Action {
     }
     TOKEN.lastIndex = index
     const found = TOKEN.exec(text)
-    if (!found) throw new TemplateError(`unexpected ${JSON.stringify(text[index])} in action`, placeAt(text, index))
+    if (!found) throw new TemplateError(`unexpected ${JSON.stringify(text[index])} in action`, place(index))
     const [kind, match] = Object.entries(found.groups ?? {}).find(([, value]) => value !== undefined) ?? []
     if (match === undefined) break
-    if (isTokenKind(kind)) tokens.push({ kind, text: match, at: placeAt(text, index) })
+    if (isTokenKind(kind)) tokens.push({ kind, text: match, at: place(index) })
     // White space between operands separates arguments; `x.y` and `x .y` differ.
-    else tokens.push({ kind: 'symbol', text: ' ', at: placeAt(text, index) })
+    else tokens.push({ kind: 'symbol', text: ' ', at: place(index) })
     index += match.length
   }
   throw new TemplateError('unclosed action', at)

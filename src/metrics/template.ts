@@ -279,6 +279,10 @@ function verbParts(verb: string, arg: Value, precision: string | undefined, whol
   throw new RenderError(`printf: ${whole} is not supported in queries`)
 }
 
+/** Longest query that is sent. */
+const MAX_QUERY_CHARS = 64 * 1024
+const BACKSLASH = 92
+
 /** Where in the query a part lands: in a quoted string, in a comment, or between tokens. */
 type Context = '"' | "'" | '`' | '#' | ''
 
@@ -293,10 +297,24 @@ function joinParts(parts: readonly Part[], language: 'promql' | 'opaque'): strin
       continue
     }
     // A backslash of the template would take the first character of the value along, and with it the value's own escape.
-    if (context !== '' && context !== '#' && context !== '`' && /(?:^|[^\\])(?:\\\\)*\\$/.test(text)) throw new RenderError('a value may not follow a backslash')
-    const isBare = part.bare !== undefined && !/^-(?:canary|primary)/.test(shown.slice(i + 1).map((next) => next.text).join(''))
+    if ((context === '"' || context === "'") && endsInEscape(text)) throw new RenderError('a value may not follow a backslash')
+    const isBare = part.bare !== undefined && !/^-(?:canary|primary)/.test(textAfter(shown, i))
     text += guard(isBare ? (part.bare ?? part.text) : part.text, context, language)
+    if (text.length > MAX_QUERY_CHARS) throw new RenderError(`the query is longer than ${MAX_QUERY_CHARS} characters`)
   }
+  return text
+}
+
+function endsInEscape(text: string): boolean {
+  let backslashes = 0
+  while (text.charCodeAt(text.length - 1 - backslashes) === BACKSLASH) backslashes += 1
+  return backslashes % 2 === 1
+}
+
+/** The first characters that follow a part: as many as a role's suffix has. */
+function textAfter(parts: readonly Part[], index: number): string {
+  let text = ''
+  for (let i = index + 1; i < parts.length && text.length < '-primary'.length; i += 1) text += parts[i]?.text ?? ''
   return text
 }
 

@@ -113,6 +113,14 @@ test('a long stretch without a complete round is lost, never counted in part', a
   t.match(problems, ['60 s without a complete scrape are lost'])
 })
 
+test('a shorter stretch counts as one poll, if the pods are the same', async (t) => {
+  t.match(absorb([pair(0, errors(0, 0), errors(0, 0)), pair(30, errors(300, 0), errors(2700, 0))]).poll, { seconds: 30, metrics: { errors: { nc: 300, np: 2700 } } })
+  const restarted = pod('c', 30, errors(50, 0), { startedAtMs: START + 20_000 })
+  const { poll, problems } = absorb([pair(0, errors(0, 0), errors(0, 0)), [30, { canary: [restarted], primary: [pod('p', 30, errors(2700, 0))] }]])
+  t.equal(poll, undefined)
+  t.match(problems, ['30 s are lost: pods changed while nobody looked'])
+})
+
 test('latency comes bound by bound, from pods that are warm', async (t) => {
   const young = { startedAtMs: START - 20_000, readyAtMs: START - 10_000 }
   const round = (second: number, factor: number): Step => [second, {

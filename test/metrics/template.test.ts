@@ -107,6 +107,13 @@ test('what is left outside of quotes is one token', async (t) => {
   t.pass()
 })
 
+test('the largest templates cost milliseconds', async (t) => {
+  const before = process.hrtime.bigint()
+  for (const unit of ['{{target}}', '"{{target}}', '{{(', '{{/**/}}', '{{if target}}', '{{ variables.app -}}\n']) render(unit.repeat(64 * 1024 / unit.length))
+  t.match(render('{{ variables.v }}'.repeat(100), { variables: { v: 'a'.repeat(1_000) } }), /longer than/)
+  t.ok(process.hrtime.bigint() - before < 2_000_000_000n)
+})
+
 test('any text either parses or says what is wrong, and text without braces is itself', async (t) => {
   const text = fc.string({ unit: fc.constantFrom('{{', '}}', '{{-', ' -}}', 'if', 'end', 'else', 'target', ' ', '|', '(', ')', '"', '.', 'variables', '/*', '*/', ':=', '$x', '1', '\n') })
   fc.assert(fc.property(text, (source) => {
