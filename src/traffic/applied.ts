@@ -3,6 +3,9 @@ import { canonicalJson } from '#api/revision.ts'
 /** Identity and preconditions: never a difference worth a write. */
 const PRECONDITIONS: readonly string[] = ['uid', 'resourceVersion', 'name', 'namespace']
 
+/** Maps that server-side apply replaces whole: a key too many is a difference. */
+const ATOMIC_MAPS: readonly string[] = ['selector']
+
 /**
  * Whether a live object already says all that `wanted` says. Fields that only the live one has are somebody else's, so maps may hold more;
  * lists are atomic in the objects that routers read, so they must be equal. Owners are compared by uid.
@@ -14,6 +17,7 @@ export function isApplied(live: unknown, wanted: unknown): boolean {
   return Object.entries(wanted).every(([key, value]) => {
     if (value === undefined) return true
     if (key === 'metadata') return isMetadataApplied(fields[key], value)
+    if (ATOMIC_MAPS.includes(key)) return canonicalJson(fields[key] ?? {}) === canonicalJson(value)
     return isApplied(fields[key], value)
   })
 }

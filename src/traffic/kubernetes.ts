@@ -66,10 +66,7 @@ function renderServing(canary: Canary, serving: Serving, objects: ObjectReader):
   // Without an apex or a target there is nothing whose selector could change: the Services are made first.
   if (!apex || !target) return []
   const wanted = withSelector(apex, selectorFor(serving, { apex, target, primary }), serving, canary)
-  const { selector, ...spec } = wanted.spec
-  // The selector is one atomic map: a key too many is a difference.
-  const isSame = isApplied([apex.spec.selector], [selector]) && isApplied(apex, { ...wanted, spec })
-  return isSame ? [] : [wanted]
+  return isApplied(apex, wanted) ? [] : [wanted]
 }
 
 function partsOf(canary: Canary, objects: ObjectReader) {

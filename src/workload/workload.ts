@@ -24,7 +24,8 @@ const COPIED_FIELDS = ['strategy', 'updateStrategy', 'minReadySeconds', 'progres
 /**
  * The primary or canary, whole, so that server-side apply also removes what a new revision no longer has. The pods are what was admitted, and two
  * labels. Affinity and spread constraints stay as they are: the user's labels are still on every pod, so they go on matching;
- * both roles then count together, as the pods of two ReplicaSets do in any rolling update. `replicas` undefined: an autoscaler owns the count.
+ * both roles then count together, as the pods of two ReplicaSets do in any rolling update. `replicas` undefined: an autoscaler owns the count,
+ * and what it said last is repeated, since a field that we applied once and then leave out falls back to its default, 1.
  */
 export function renderWorkload(
   canary: Canary, target: Workload, role: Role, template: PodTemplate, replicas: number | undefined, revision: string, options: WorkloadOptions = {},
@@ -36,6 +37,7 @@ export function renderWorkload(
   const roleLabels = { [LABEL_ROLE]: role, [LABEL_TARGET]: target.metadata.name }
   const copied = Object.fromEntries(COPIED_FIELDS.filter((field) => target.spec[field] !== undefined).map((field) => [field, target.spec[field]]))
   const isDaemonSet = target.kind === 'DaemonSet'
+  const count = replicas ?? options.existing?.spec.replicas
   const pods = podsOf(template, { ...selector.matchLabels, ...roleLabels }, revision, options)
   return {
     apiVersion: target.apiVersion,
@@ -49,7 +51,7 @@ export function renderWorkload(
     },
     spec: {
       ...copied,
-      ...(replicas === undefined || isDaemonSet ? {} : { replicas }),
+      ...(count === undefined || isDaemonSet ? {} : { replicas: count }),
       selector,
       template: isDaemonSet ? onNodes(pods, replicas !== 0) : pods,
     },
