@@ -112,6 +112,7 @@ async function main(): Promise<void> {
   title('An ordinary application: cart 2.3, three replicas, a Service, a Traefik route')
   type('kubectl apply -f manifests/demo/shop.yaml')
   type('kubectl -n shop rollout status deployment/cart --timeout=60s')
+  await routeAnswers()
   const load = startLoad()
   await wait(3_000)
   say(`steady load: ${RATE} requests a second through Traefik`)
@@ -149,6 +150,16 @@ async function main(): Promise<void> {
   say(faults.length === 0 ? 'good release promoted, bad release rolled back, unsafe Canary refused' : `NOT as it should be:\n${faults.join('\n')}`)
   say('Look further:  source .cluster/env; kubectl -n shop describe canary cart; kubectl -n canarygate logs deploy/canarygate-agent')
   process.exit(faults.length === 0 ? 0 : 1)
+}
+
+/** A router hears of a new route a moment late: the load begins when it answers, or the first failures would be nobody's. */
+async function routeAnswers(): Promise<void> {
+  for (let tries = 0; tries < 50; tries += 1) {
+    const isThere = await fetch(`${cluster.traefikUrl}/`, { headers: { host: HOST }, signal: AbortSignal.timeout(2_000) }).then(({ ok }) => ok, () => false)
+    if (isThere) return
+    await wait(200)
+  }
+  expect(false, 'the route answers')
 }
 
 const exitOf = (child: ChildProcess): Promise<number> => new Promise((resolve) => { child.once('exit', (code) => resolve(code ?? 1)) })

@@ -1,7 +1,7 @@
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import type { Effect, PhaseStep } from '#rollout/decision.ts'
 import { route } from '#rollout/routing.ts'
-import { canaryOf, enter, normal, once, primaryOf, RECHECK_MS, targetOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, enter, normal, notReady, once, primaryOf, RECHECK_MS, targetOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /**
  * Takes a running target over without an outage: the primary is built from the template that serves, and only when it is ready
@@ -24,10 +24,10 @@ export const initializing: PhaseStep = (before, seen, now) => {
     return { status, effects: [...effects, { kind: 'deploy', role: 'primary', revision, replicas, restartedAt: target.adopted ? undefined : target.restartedAt }], news: [], wakeAt: undefined }
   }
   if (!primary.readiness.ready) {
-    const told = once(status, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${primary.readiness.reason}`,
-      primary.readiness.retriable ? undefined : 'error'))
+    const { retriable, reason } = primary.readiness
+    const told = notReady(status, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${reason}`, retriable ? undefined : 'error'), !retriable, now)
     // The gate tells whoever waits with `rollout status`; the live Deployment stays exactly as it is.
-    const failed: Effect[] = primary.readiness.retriable || !target.held ? [] : [gate(`failed: primary not ready: ${primary.readiness.reason}`, target.revision)]
+    const failed: Effect[] = retriable || !target.held ? [] : [gate(`failed: primary not ready: ${reason}`, target.revision)]
     return { status: told.status, effects: [...effects, ...failed], news: told.news, wakeAt: now + RECHECK_MS }
   }
   if (seen.endpoints.primary < Math.min(primary.readyReplicas, replicas)) return { status, effects, news: [], wakeAt: undefined }

@@ -6,7 +6,7 @@ import { promote } from '#rollout/promoting.ts'
 import { consume, keep } from '#rollout/resting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
 import { canaryReplicas, route } from '#rollout/routing.ts'
-import { canaryOf, earlier, enter, normal, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, earlier, enter, normal, notReady, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** One revision under analysis: its pods first, then weight step by step, each judged before the next. */
 export const progressing: PhaseStep = (before, seen, now) => {
@@ -71,7 +71,7 @@ function beforeTraffic(before: CanaryStatus, seen: Seen, target: TargetSeen, now
   if (!canary.readiness.ready) {
     const reason = `canary deployment ${targetOf(seen)} not ready: ${canary.readiness.reason}`
     if (!canary.readiness.retriable) return rollBack(routing.status, seen, now, { message: reason, isUnready: true })
-    const told = once(routing.status, warning('CanaryNotReady', reason))
+    const told = notReady(routing.status, warning('CanaryNotReady', reason), false, now)
     return { ...waiting(told.status, [], told.news), wakeAt: earlier(routing.wakeAt, now + RECHECK_MS) }
   }
   if (seen.endpoints.canary < Math.min(replicas, canary.readyReplicas) || !routesAreOff(seen)) return waiting(routing.status, [])

@@ -4,7 +4,7 @@ import type { Decision, Effect, PhaseStep, Seen } from '#rollout/decision.ts'
 import { intervalMsOf } from '#rollout/plan.ts'
 import { keep } from '#rollout/resting.ts'
 import { route } from '#rollout/routing.ts'
-import { enter, normal, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { enter, normal, notReady, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** The verdict is good: the primary gets exactly the template that was analysed, whatever the target says by now. */
 export function promote(before: CanaryStatus, seen: Seen, now: number): Decision {
@@ -30,7 +30,7 @@ export const promoting: PhaseStep = (before, seen, now) => {
   const upkeep = seen.target ? keep(before, seen, seen.target) : []
   if (!primary.readiness.ready) {
     if (!primary.readiness.retriable) return failPromotion(before, seen, now, primary.readiness.reason)
-    const told = once(before, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${primary.readiness.reason}`))
+    const told = notReady(before, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${primary.readiness.reason}`), false, now)
     return { status: told.status, effects: upkeep, news: told.news, wakeAt: now + RECHECK_MS }
   }
   if (seen.endpoints.primary < Math.min(1, primary.replicas)) return { status: before, effects: upkeep, news: [], wakeAt: undefined }

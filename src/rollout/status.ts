@@ -1,5 +1,5 @@
 import type { CanaryStatus, Phase } from '#api/canary.ts'
-import type { Effect, News, Seen } from '#rollout/decision.ts'
+import type { News, Seen } from '#rollout/decision.ts'
 
 /** Pieces of the next status and of the sentences told about it. */
 
@@ -82,7 +82,19 @@ export function once(status: CanaryStatus, item: News): { status: CanaryStatus; 
   return { status: withGate(status, { reason: item.message }), news: [item] }
 }
 
-export const none: readonly Effect[] = []
+/**
+ * News about pods that are not ready yet. Starting takes its time, and a line for each pod would bury what matters: it is told when it
+ * takes longer than usual, or at once when waiting is in vain.
+ */
+export function notReady(status: CanaryStatus, item: News, isHopeless: boolean, now: number): { status: CanaryStatus; news: readonly News[] } {
+  const since = timeOf(status.gate?.changedAt) ?? now
+  if (!isHopeless && now - since < READY_PATIENCE_MS) return { status, news: [] }
+  const counts = /\d+/g
+  return status.gate?.reason?.replaceAll(counts, 'n') === item.message.replaceAll(counts, 'n') ? { status, news: [] } : once(status, item)
+}
+
+/** Pods that take longer than this to get ready are worth a line (ms): Flagger's shortest tick. */
+const READY_PATIENCE_MS = 10_000
 
 /** While pods are waited for, their deadline may pass without any event: look again after this long (ms). It costs no request. */
 export const RECHECK_MS = 10_000
