@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { teardown, test } from 'tap'
+import { t, test } from 'tap'
 import { toSecret } from '#certs/bundle.ts'
 import { caBundlePatch } from '#certs/inject.ts'
 import { createKubeClient } from '#kube/client.ts'
@@ -98,7 +98,7 @@ test('a real API server: the caBundle patch is accepted, and refused when anothe
   t.same((await client.get(ref))?.['webhooks'], changed['webhooks'])
 })
 
-teardown(async () => {
+t.teardown(async () => {
   await client?.delete({ apiVersion: 'v1', kind: 'Namespace', name: namespace })
   await client?.close()
 })
