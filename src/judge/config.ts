@@ -16,7 +16,7 @@ type CommonMetric = {
   readonly name: string
   /** How many times the primary's rate of events is still nobody's incident. At least 1. */
   readonly tolerance: number
-  /** Highest rate of events that the user accepts, 0 to 1: success rate `min: 99` is 0.01. */
+  /** Highest rate of events that the user accepts, 0 to 1: success rate `min: 99` is 0.01. At 1 everything is good, at 0 nothing can be proved. */
   readonly limit?: number
   /** A canary at or under this rate of events is never worse, whatever the primary does. 0 turns it off. */
   readonly floor: number
@@ -106,7 +106,7 @@ function faultsOf(config: JudgeConfig): string[] {
   for (const metric of config.metrics) {
     claim(metric.tolerance >= 1 && Number.isFinite(metric.tolerance), `${metric.name}: tolerance is under 1`)
     claim(metric.floor >= 0 && metric.floor < 1, `${metric.name}: floor is not in [0, 1)`)
-    claim(metric.limit === undefined || (metric.limit >= 0 && metric.limit < 1), `${metric.name}: limit is not in [0, 1)`)
+    claim(metric.limit === undefined || (metric.limit >= 0 && metric.limit <= 1), `${metric.name}: limit is not in [0, 1]`)
     if (metric.kind === 'histogram') {
       claim(metric.bounds.length > 0, `${metric.name}: no bounds`)
       claim(metric.bounds.every((bound, i) => Number.isFinite(bound) && bound > (metric.bounds[i - 1] ?? -Infinity)), `${metric.name}: bounds do not ascend`)

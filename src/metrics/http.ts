@@ -24,8 +24,11 @@ export const MAX_RESPONSE_BYTES = 1024 * 1024
 const MAX_CONNECTIONS_PER_ORIGIN = 16
 const CONNECT_TIMEOUT_MS = 5_000
 
-/** Ranges that nobody's metrics are served from. Private ranges are where a cluster lives, so they are allowed. */
-const DENIED_RANGES = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal', 'reserved', '6to4', 'teredo', 'as112', 'as112v6', 'orchid2', 'droneRemoteIdProtocolEntityTags', 'benchmarking', 'amt', 'discard'])
+/**
+ * Ranges that nobody's metrics are served from, and tunnels that could lead there. Private ranges are where a cluster lives, and some
+ * clusters have their pods in carrier-grade or reserved ones (100.64.0.0/10, 240.0.0.0/4), so those are allowed.
+ */
+const DENIED_RANGES = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal', 'deprecatedSiteLocal', '6to4', 'teredo', 'discard'])
 /** Metadata services of clouds outside link-local: Alibaba, Azure's wire server, Oracle, and AWS over IPv6. */
 const METADATA_ADDRESSES = new Set(['100.100.100.200', '168.63.129.16', '192.0.0.192', 'fd00:ec2::254'])
 

@@ -199,6 +199,14 @@ test('what is known about clumps goes to the next run, unless the bounds changed
   t.match(createState(histogramConfig, memory), { metrics: [{ channels: times(3, { clumping: { num: 0, den: 0 } }) }] })
 })
 
+test('limits at the ends: at 1 everything is good, at 0 any failure of a canary that stands alone counts', async (t) => {
+  const of = (limit: number) => createConfig({ metrics: [{ name: 'errors', kind: 'rate', limit }] })
+  t.equal(run(times(6, poll(errors(50, 5, 450, 45))), of(1)).verdict, 'Good')
+  t.equal(run(times(6, poll(errors(50, 50, 450, 2))), of(1)).verdict, 'Worse', 'and still a dead canary is rolled back')
+  t.equal(run(times(20, poll(errors(50, 0, 450, 0))), of(0)).verdict, 'Undecided')
+  t.equal(run(times(3, poll(errors(50, 5, 0, 0), { weight: 100 })), of(0)).verdict, 'Worse')
+})
+
 test('settings without meaning are refused, all faults at once', async (t) => {
   t.throws(() => createConfig({ alpha: 0, metrics: [{ name: 'a', kind: 'rate', tolerance: 0.5 }] }), /alpha.*tolerance/)
   t.throws(() => createConfig({ metrics: [{ name: 'a', kind: 'histogram', bounds: [2, 1] }] }), /ascend/)
