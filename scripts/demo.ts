@@ -1,5 +1,6 @@
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
 
@@ -155,12 +156,20 @@ async function main(): Promise<void> {
 /** A router hears of a new route a moment late: the load begins when it answers, or the first failures would be nobody's. */
 async function routeAnswers(): Promise<void> {
   for (let tries = 0; tries < 50; tries += 1) {
-    const isThere = await fetch(`${cluster.traefikUrl}/`, { headers: { host: HOST }, signal: AbortSignal.timeout(2_000) }).then(({ ok }) => ok, () => false)
+    const isThere = await answers()
     if (isThere) return
     await wait(200)
   }
   expect(false, 'the route answers')
 }
+
+/** Not by `fetch`, which does not let anybody choose the Host header. */
+const answers = (): Promise<boolean> => new Promise((resolve) => {
+  get(`${cluster.traefikUrl}/`, { headers: { host: HOST }, timeout: 2_000 }, (answer) => {
+    answer.resume()
+    resolve(answer.statusCode === 200)
+  }).once('error', () => resolve(false)).once('timeout', () => resolve(false))
+})
 
 const exitOf = (child: ChildProcess): Promise<number> => new Promise((resolve) => { child.once('exit', (code) => resolve(code ?? 1)) })
 const primaryImage = (): string => kubectl('-n', 'shop', 'get', 'deployment', 'cart-primary', '-o', 'jsonpath={.spec.template.spec.containers[0].image}')
