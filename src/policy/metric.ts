@@ -2,12 +2,15 @@ import type { CanaryMetric } from '#api/canary.ts'
 import { parseDuration } from '#api/duration.ts'
 import type { RuleContext } from '#policy/rule.ts'
 
+/** Flagger's two: beside a query or a template, Flagger judges such a metric twice. */
 export const FLAGGER_METRICS: readonly string[] = ['request-success-rate', 'request-duration']
+export const BUILTIN_METRICS: readonly string[] = [...FLAGGER_METRICS, 'error-rate']
 /** Window of built-in and inline queries where a metric leaves it out. Not of templates: theirs renders as nothing. */
 const DEFAULT_METRIC_INTERVAL_MS = 60_000
 
 export const isBuiltin = (metric: CanaryMetric, context: RuleContext): boolean =>
-  (context.builtinMetrics ?? FLAGGER_METRICS).includes(metric.name)
+  (FLAGGER_METRICS.includes(metric.name) || (!metric.query && !metric.templateRef))
+  && (context.builtinMetrics ?? BUILTIN_METRICS).includes(metric.name)
 
 /** Window of the query in milliseconds; undefined when it cannot be read, which is another rule's finding. */
 export const windowMsOf = (metric: CanaryMetric): number | undefined =>

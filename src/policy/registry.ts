@@ -19,6 +19,7 @@ import { delegation } from '#policy/rules/delegation.ts'
 import { duplicateMetrics } from '#policy/rules/duplicate-metrics.ts'
 import { duplicateService } from '#policy/rules/duplicate-service.ts'
 import { duplicateTarget } from '#policy/rules/duplicate-target.ts'
+import { errorRateBounds } from '#policy/rules/error-rate-bounds.ts'
 import { foreignAutoscaler } from '#policy/rules/foreign-autoscaler.ts'
 import { fullTrafficWithoutHold } from '#policy/rules/full-traffic-without-hold.ts'
 import { gatewaysWithoutMesh } from '#policy/rules/gateways-without-mesh.ts'
@@ -99,6 +100,7 @@ export const RULES: readonly Rule[] = [
   duplicateMetrics,
   duplicateService,
   duplicateTarget,
+  errorRateBounds,
   foreignAutoscaler,
   fullTrafficWithoutHold,
   gatewaysWithoutMesh,

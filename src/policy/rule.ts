@@ -38,11 +38,13 @@ export type RuleContext = {
     readonly objects: ObjectReader
     readonly target: Workload | undefined
     readonly canaries: readonly Canary[]
+    /** Kinds that the caches hold, so that "not there" can be told from "not looked at"; all of them when left out. */
+    knows?(kind: string): boolean
   }
   readonly production?: boolean
   /** False where references may not leave the Canary's namespace. */
   readonly crossNamespaceRefs?: boolean
-  /** Metrics that need neither query nor template; Flagger's two when left out. */
+  /** Metrics that need neither query nor template; Flagger's two and `error-rate` when left out. */
   readonly builtinMetrics?: readonly string[]
 }
 

@@ -1,4 +1,5 @@
 import { FLAGGER_API_VERSION } from '#api/names.ts'
+import { sees } from '#policy/cluster.ts'
 import type { Rule } from '#policy/rule.ts'
 
 export const alertProviderExists: Rule = {
@@ -7,8 +8,9 @@ export const alertProviderExists: Rule = {
   default: 'warn',
   why: 'Alerts to a provider that is not there are lost, with a line in a log.',
   covers: ['10.14', '1.8.20'],
-  check({ metadata, spec: { analysis } }, { cluster }) {
-    if (!cluster) return []
+  check({ metadata, spec: { analysis } }, context) {
+    const { cluster } = context
+    if (!cluster || !sees(context, 'AlertProvider')) return []
     return (analysis.alerts ?? []).flatMap(({ name, providerRef }, i) => {
       const namespace = providerRef.namespace ?? metadata.namespace
       if (!namespace || cluster.objects.get({ apiVersion: FLAGGER_API_VERSION, kind: 'AlertProvider', name: providerRef.name, namespace })) return []

@@ -1,3 +1,4 @@
+import { sees } from '#policy/cluster.ts'
 import type { Rule } from '#policy/rule.ts'
 
 type ScaleTarget = { readonly scaleTargetRef?: { readonly kind?: string; readonly name?: string } } | undefined
@@ -10,10 +11,11 @@ export const autoscalerTarget: Rule = {
   default: 'warn',
   why: 'An autoscaler that scales something else leaves the primary with a fixed number of pods.',
   covers: ['10.17'],
-  check({ metadata, spec: { autoscalerRef, targetRef } }, { cluster }) {
+  check({ metadata, spec: { autoscalerRef, targetRef } }, context) {
+    const { cluster } = context
     const { namespace } = metadata
     const apiVersion = autoscalerRef && API_VERSIONS[autoscalerRef.kind]
-    if (!cluster || !autoscalerRef || !namespace || !apiVersion) return []
+    if (!cluster || !autoscalerRef || !namespace || !apiVersion || !sees(context, autoscalerRef.kind)) return []
     const scaler = cluster.objects.get({ apiVersion, kind: autoscalerRef.kind, name: autoscalerRef.name, namespace })
     const field = 'spec.autoscalerRef'
     if (!scaler) return [{ field, message: `${autoscalerRef.kind} ${namespace}/${autoscalerRef.name} does not exist`, fix: 'create it, or correct the name' }]

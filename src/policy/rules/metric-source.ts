@@ -1,4 +1,4 @@
-import { FLAGGER_METRICS, isBuiltin } from '#policy/metric.ts'
+import { BUILTIN_METRICS, isBuiltin } from '#policy/metric.ts'
 import type { Rule } from '#policy/rule.ts'
 
 export const metricSource: Rule = {
@@ -16,7 +16,7 @@ export const metricSource: Rule = {
       ]
       if (sources.length === 1) return []
       if (sources.length === 0) {
-        const known = (context.builtinMetrics ?? FLAGGER_METRICS).join(', ')
+        const known = (context.builtinMetrics ?? BUILTIN_METRICS).join(', ')
         return [{ field, message: `${metric.name} has neither query nor templateRef and is not built in`, fix: `add templateRef, or use one of: ${known}` }]
       }
       return [{

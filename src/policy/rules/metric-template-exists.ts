@@ -1,4 +1,5 @@
 import { FLAGGER_API_VERSION } from '#api/names.ts'
+import { sees } from '#policy/cluster.ts'
 import type { Rule } from '#policy/rule.ts'
 
 export const metricTemplateExists: Rule = {
@@ -7,8 +8,9 @@ export const metricTemplateExists: Rule = {
   default: 'warn',
   why: 'Without its template a metric fails every check.',
   covers: ['10.12'],
-  check({ metadata, spec: { analysis } }, { cluster }) {
-    if (!cluster) return []
+  check({ metadata, spec: { analysis } }, context) {
+    const { cluster } = context
+    if (!cluster || !sees(context, 'MetricTemplate')) return []
     return (analysis.metrics ?? []).flatMap(({ name, templateRef }, i) => {
       const namespace = templateRef?.namespace ?? metadata.namespace
       if (!templateRef || !namespace) return []
