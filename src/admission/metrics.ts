@@ -13,15 +13,16 @@ export type Gauge = { readonly name: string; readonly help: string; readonly rea
 export type Histogram = { observe(label: string, seconds: number): void; render(): string }
 
 export function createCounter(name: string, help: string): Counter {
-  const series = new Map<string, number>()
+  const series = new Map<string, { readonly labels: Labels; value: number }>()
   return {
     add(labels, by = 1) {
-      const key = renderLabels(labels)
-      const now = series.get(key)
-      if (now === undefined && series.size >= MAX_SERIES) return
-      series.set(key, (now ?? 0) + by)
+      // Escaping is left to `render`: it would cost more than the count.
+      const key = Object.values(labels).join('\n')
+      const entry = series.get(key)
+      if (entry !== undefined) entry.value += by
+      else if (series.size < MAX_SERIES) series.set(key, { labels, value: by })
     },
-    render: () => header(name, help, 'counter') + [...series].map(([labels, value]) => `${name}${labels} ${value}\n`).join(''),
+    render: () => header(name, help, 'counter') + [...series.values()].map(({ labels, value }) => `${name}${renderLabels(labels)} ${value}\n`).join(''),
   }
 }
 

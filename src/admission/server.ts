@@ -286,9 +286,13 @@ function bodyBytesOf(request: FastifyRequest, most: number): number {
 function deadlineMs(request: FastifyRequest): number {
   const query: unknown = request.query
   const timeout: unknown = typeof query === 'object' && query !== null && 'timeout' in query ? query.timeout : undefined
-  const milliseconds = typeof timeout === 'string' ? parseDuration(timeout) : undefined
+  const milliseconds = typeof timeout === 'string' ? knownDuration(timeout) : undefined
   return Math.max(0, (milliseconds ?? DEFAULT_DEADLINE_MS) - DEADLINE_MARGIN_MS)
 }
+
+/** The API server sends the same few whole seconds for ever: looked up, they cost nothing. */
+const WHOLE_SECONDS: ReadonlyMap<string, number> = new Map(Array.from({ length: 31 }, (_, seconds) => [`${seconds}s`, seconds * 1_000]))
+const knownDuration = (text: string): number | undefined => WHOLE_SECONDS.get(text) ?? parseDuration(text)
 
 const pathOf = (request: FastifyRequest): string => request.url.split('?', 1)[0] ?? ''
 

@@ -67,13 +67,19 @@ export type TemplateChange =
   | { readonly kind: 'none' }
   /** Only `kubectl rollout restart`'s mark differs. */
   | { readonly kind: 'restart'; readonly revision: string }
-  | { readonly kind: 'revision'; readonly from: string; readonly to: string }
+  | { readonly kind: 'revision'; readonly revision: string }
 
 /** Compares before it hashes: most updates change no template, and a hash costs more than the whole rest of the answer. */
 export function templateChange(old: Workload, next: Workload): TemplateChange {
   if (sameJson(old.spec.template, next.spec.template)) return { kind: 'none' }
-  const from = revisionOf(old.spec.template)
-  const to = revisionOf(next.spec.template)
-  if (from !== to) return { kind: 'revision', from, to }
-  return restartedAt(old.spec.template) === restartedAt(next.spec.template) ? { kind: 'none' } : { kind: 'restart', revision: to }
+  const revision = revisionOf(next.spec.template)
+  // Another image is another revision for certain, which saves the usual change the second hash.
+  if (hasNewImage(old, next) || revisionOf(old.spec.template) !== revision) return { kind: 'revision', revision }
+  return restartedAt(old.spec.template) === restartedAt(next.spec.template) ? { kind: 'none' } : { kind: 'restart', revision }
 }
+
+const hasNewImage = (old: Workload, next: Workload): boolean =>
+  next.spec.template.spec.containers.some(({ image }, index) => {
+    const before = old.spec.template.spec.containers[index]?.image
+    return typeof image === 'string' && typeof before === 'string' && image !== before
+  })

@@ -4,6 +4,7 @@ import {
   OWNED_TARGET_ANNOTATIONS,
 } from '#api/names.ts'
 import type { Workload } from '#api/objects.ts'
+import { revisionOf } from '#api/revision.ts'
 import { planInWords } from '#rollout/plan.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
 import { warningsOf } from '#admission/answer.ts'
@@ -73,8 +74,9 @@ const RESTING_PHASES: ReadonlySet<Phase | ''> = new Set<Phase | ''>(['', 'Initia
 export function mutateWorkload(request: AdmissionRequest, context: WorkloadContext): Mutation {
   const { object, oldObject, operation, subResource, namespace } = request
   if (subResource !== '' || !isWorkload(object) || isExcluded(namespace)) return UNTOUCHED
-  if (context.agentUsers.includes(context.user.username) || roleOf(object) !== undefined) return UNTOUCHED
-  if (operation === 'CREATE') return towards(object, asCreated(object))
+  if (context.agentUsers.includes(context.user.username)) return UNTOUCHED
+  if (operation === 'CREATE') return roleOf(object) === undefined ? towards(object, asCreated(object)) : UNTOUCHED
+  // The stored label alone counts: one that comes with the change would be a way around the gate.
   if (operation !== 'UPDATE' || !isWorkload(oldObject) || roleOf(oldObject) !== undefined) return UNTOUCHED
   if (object.metadata.deletionTimestamp !== undefined) return UNTOUCHED
 
@@ -87,9 +89,9 @@ export function mutateWorkload(request: AdmissionRequest, context: WorkloadConte
   if (!isAdopted(oldObject) && !isGated) return towards(object, { annotations: unforged(update) })
 
   const warnings: string[] = []
-  if (update.change.kind === 'revision' && context.judgeChange && update.change.to !== stableRevision(update)) {
+  if (update.change.kind === 'revision' && context.judgeChange && update.change.revision !== stableRevision(update)) {
     const findings = context.judgeChange({
-      target: object, old: oldObject, revision: update.change.to, canary: context.canary, user: context.user,
+      target: object, old: oldObject, revision: update.change.revision, canary: context.canary, user: context.user,
     })
     if (findings.some((finding) => finding.severity === 'deny')) return { kind: 'denial', findings }
     warnings.push(...warningsOf(findings))
@@ -162,10 +164,10 @@ function adoptedTarget(update: Update): Wanted {
       warnings: [`CanaryGate: this restarts the primary of ${update.name}; no analysis, since the template is otherwise the same`],
     }
   }
-  const verdict = verdictOn(change.to, update)
+  const verdict = verdictOn(change.revision, update)
   return {
     ...held,
-    annotations: { ...asked, [ANNOTATION_REVISION]: change.to, [ANNOTATION_GATE]: verdict.gate },
+    annotations: { ...asked, [ANNOTATION_REVISION]: change.revision, [ANNOTATION_GATE]: verdict.gate },
     warnings: verdict.warnings,
   }
 }
@@ -232,7 +234,7 @@ function newTarget(update: Update): Wanted {
   const kept = keptAnnotations(update)
   if (change.kind !== 'revision') return { annotations: kept, ...stillPaused(update) }
   const stable = annotationOf(old, ANNOTATION_STABLE)
-  if (change.to === stable) return backToStable(update, stable)
+  if (change.revision === stable) return backToStable(update, stable)
   if (stable === undefined) {
     const passes = passesUnheld(update)
     if (passes !== undefined) return { annotations: kept, warnings: [passes] }
@@ -240,13 +242,13 @@ function newTarget(update: Update): Wanted {
   return {
     annotations: {
       ...kept,
-      [ANNOTATION_REVISION]: change.to,
+      [ANNOTATION_REVISION]: change.revision,
       [ANNOTATION_GATE]: PENDING,
       [ANNOTATION_REQUESTED_BY]: update.context.user.username,
-      [ANNOTATION_STABLE]: stable ?? change.from,
+      [ANNOTATION_STABLE]: stable ?? revisionOf(old.spec.template),
     },
     ...(update.kind === 'Deployment' ? { paused: true } : {}),
-    warnings: adoptionWarnings(update, change.to, next),
+    warnings: adoptionWarnings(update, change.revision, next),
   }
 }
 

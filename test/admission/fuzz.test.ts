@@ -61,7 +61,9 @@ function mangled(body: string, random: () => number): string {
   const review: unknown = JSON.parse(body)
   const times = 1 + Math.floor(random() * 4)
   for (let index = 0; index < times; index += 1) {
-    const { holder, key } = pick(nodesOf(review))
+    const nodes = nodesOf(review)
+    if (nodes.length === 0) break
+    const { holder, key } = pick(nodes)
     const put = (at: string | number, value: unknown): void => { Object.defineProperty(holder, at, { value, enumerable: true, configurable: true, writable: true }) }
     const action = random()
     if (action < 0.55) put(key, structuredClone(pick(RUBBISH)))

@@ -44,6 +44,7 @@ const rows: readonly Row[] = [
   { name: 'the agent may write what it wants', old: adopted(), next: adopted({ image: 'cart:2.4', replicas: 5 }), context: { user: { username: AGENT, groups: [] } }, untouched: true },
   { name: 'a generated primary is left to the guards', old: workload({ labels: { 'canarygate.dev/role': 'primary' } }), next: workload({ image: 'cart:2.4', labels: { 'canarygate.dev/role': 'primary' } }), untouched: true },
   { name: 'a role label that the client takes off does not make a primary a target', old: workload({ labels: { 'canarygate.dev/role': 'primary' } }), next: workload({ image: 'cart:2.4' }), untouched: true },
+  { name: 'a role label that the client adds does not free a target', old: adopted(), next: adopted({ image: 'cart:2.4', labels: { 'canarygate.dev/role': 'primary' } }), owned: { ...OWNED, [REVISION]: R24, [GATE]: 'pending', [REQUESTED_BY]: ALICE.username }, says: [/held/] },
   { name: 'kube-system is never gated', old: workload(), next: workload({ image: 'cart:2.4' }), request: { namespace: 'kube-system' }, untouched: true },
   { name: 'an opted-out Deployment rolls out as ever', old: workload(), next: workload({ image: 'cart:2.4', annotations: { 'canarygate.dev/gate-target': 'disabled' } }), untouched: true },
   { name: 'the scale subresource is not touched', old: adopted(), next: adopted({ replicas: 5 }), request: { subResource: 'scale' }, untouched: true },
