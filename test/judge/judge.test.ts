@@ -207,6 +207,24 @@ test('limits at the ends: at 1 everything is good, at 0 any failure of a canary 
   t.equal(run(times(3, poll(errors(50, 5, 0, 0), { weight: 100 })), of(0)).verdict, 'Worse')
 })
 
+test('without a limit there is nothing to judge a canary by that stands alone', async (t) => {
+  const config = createConfig({ metrics: [{ name: 'errors', kind: 'rate' }] })
+  const alone = run(times(50, poll(errors(450, 0, 50, 10), { weight: 90 })), config)
+  t.match(alone, { verdict: 'Undecided', lnE: null, metrics: { errors: { lnGood: 0 } } })
+  t.equal(run(times(50, poll(errors(400, 0, 100, 10), { weight: 80 })), config).verdict, 'Good')
+})
+
+test('a step ends early only for metrics that gate', async (t) => {
+  const config = createConfig({ metrics: [{ name: 'errors', kind: 'rate', limit: 0.01, gating: false }] })
+  t.equal(run(times(20, HEALTHY), config).verdict, 'Undecided')
+  t.equal(run(times(3, DEAD), config).verdict, 'Worse')
+})
+
+test('a histogram without an SLO is never proved good', async (t) => {
+  const config = createConfig({ metrics: [{ name: 'latency', kind: 'histogram', bounds: BOUNDS, limit: 0.05 }] })
+  t.match(run(times(20, poll({ latency: { nc: 50, kc: [0, 0, 0], np: 450, kp: [9, 9, 9] } })), config), { verdict: 'Undecided', metrics: { latency: { lnGood: null } } })
+})
+
 test('settings without meaning are refused, all faults at once', async (t) => {
   t.throws(() => createConfig({ alpha: 0, metrics: [{ name: 'a', kind: 'rate', tolerance: 0.5 }] }), /alpha.*tolerance/)
   t.throws(() => createConfig({ metrics: [{ name: 'a', kind: 'histogram', bounds: [2, 1] }] }), /ascend/)

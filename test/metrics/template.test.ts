@@ -35,6 +35,7 @@ const queries = [
   { name: 'if', text: '{{ if variables.app }}yes{{ else }}no{{ end }}{{ if variables.empty }}yes{{ end }}', gives: 'yes' },
   { name: 'else if', text: '{{ if eq namespace "a" "b" }}1{{ else if eq target "cart" }}2{{ else }}3{{ end }}', gives: '2' },
   { name: 'comparisons', text: '{{ lt 1 2 }} {{ ge 1 2 }} {{ ne namespace "shop" }} {{ and true (not false) }} {{ or variables.empty "x" }} {{ len namespace }}', gives: 'true false false true x 4' },
+  { name: 'print and println', text: '{{ print "a" 1 }}{{ println "b" "c" }}', gives: 'a1b c\n' },
   { name: 'an own variable', text: '{{ $ns := namespace }}{{ $ns = service }}"{{ $ns }}"', gives: '"cart-svc"' },
   { name: 'braces of PromQL', text: 'x{a="b"}', gives: 'x{a="b"}' },
   { name: 'escapes that people wrote for Flagger stay', text: '{a=~"{{ variables.regex }}"}', gives: String.raw`{a=~"a\\.b"}` },
@@ -57,6 +58,8 @@ const faults = [
   { name: 'the map itself', text: '{{ variables }}', gives: 'cannot render: 1:1: variables is a map: {{ variables.key }}' },
   { name: 'arguments for a value', text: '{{ target "a" }}', gives: 'cannot render: 1:1: wrong number of args for target: want 0 got 1' },
   { name: 'a verb without argument', text: '{{ printf "%s" }}', gives: 'cannot render: 1:1: printf: %s has no argument' },
+  { name: 'a comparison of unlike things', text: '{{ lt "a" 1 }}', gives: 'cannot render: 1:1: incompatible types for comparison' },
+  { name: 'an index of a string', text: '{{ index target "a" }}', gives: 'cannot render: 1:1: index of what is no map' },
   { name: 'a field of a string', text: '{{ target.name }}', gives: "cannot render: 1:1: can't evaluate field name" },
 ]
 for (const { name, text, gives } of faults) test(`tells ${name}`, async (t) => t.equal(render(text), gives))
@@ -72,6 +75,9 @@ const attacks = [
   { name: 'a back quote in a raw string', text: '{a=`{{ variables.v }}`}', v: '` or', gives: 'cannot render: the value "` or" would end the string that it stands in' },
   { name: 'a new line in a comment', text: 'x # {{ variables.v }}', v: 'a\n+ 1', gives: 'cannot render: the value "a\\n+ 1" would end the comment that it stands in' },
   { name: 'a backslash of the template', text: String.raw`{a="\{{ variables.v }}"}`, v: '"', gives: 'cannot render: a value may not follow a backslash' },
+  { name: 'a quote behind an escaped one of the template', text: String.raw`{a="\"{{ variables.v }}"}`, v: '" or x', gives: String.raw`{a="\"\" or x"}` },
+  { name: 'an escape of the other quote', text: '{a="{{ variables.v }}"}', v: String.raw`\'`, gives: String.raw`{a="\\'"}` },
+  { name: 'a backslash in a raw string of the template', text: '{a=`\\`, b="{{ variables.v }}"}', v: '"', gives: String.raw`{a=`+'`\\`'+String.raw`, b="\""}` },
   { name: 'a string that printf opens', text: '{a={{ printf "%q" variables.v }}}', v: '"} or x{a="', gives: String.raw`{a="\"} or x{a=\""}` },
 ]
 for (const { name, text, v, gives } of attacks) test(`withstands ${name}`, async (t) => t.equal(render(text, { variables: { v } }), gives))
