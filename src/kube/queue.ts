@@ -115,8 +115,10 @@ export function createQueue(options: QueueOptions): Queue {
     dispatch()
   }
 
+  const mayBegin = (): boolean => started && !stopped && running.size < workers
+
   function dispatch(): void {
-    while (started && !stopped && running.size < workers) {
+    while (mayBegin()) {
       const lane = due.normal.size > 0 ? due.normal : due.low
       const [next] = lane
       if (!next) return

@@ -117,7 +117,7 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
 
   /** Takes over a complete list: what is not on any page is gone. */
   function takeOver(objects: ReadonlyMap<string, T>): void {
-    for (const key of [...store.keys()]) {
+    for (const key of store.keys()) {
       const gone = objects.has(key) ? undefined : store.get(key)
       if (gone) remove(key, gone)
     }

@@ -15,26 +15,26 @@ const patched = (object: KubeObject, patch: readonly PatchOperation[]): KubeObje
   jsonPatch.applyPatch(structuredClone(object), structuredClone(patch) as jsonPatch.Operation[], true).newDocument
 
 const rows = [
-  { name: 'a missing bundle is added', object: configuration([ours()]), then: configuration([ours(RIGHT)]) },
-  { name: 'an empty bundle is filled', object: configuration([ours('')]), then: configuration([ours(RIGHT)]) },
-  { name: 'an old bundle is replaced, in every webhook', object: configuration([ours('b2xk'), ours(RIGHT), ours('b2xk')]), then: configuration([ours(RIGHT), ours(RIGHT), ours(RIGHT)]) },
-  { name: 'the right bundle is left alone', object: configuration([ours(RIGHT)]), then: undefined },
-  { name: 'webhooks of other Services are left alone', object: configuration([{ service: { name: 'other', namespace: 'gate' } }, { url: 'https://x' }]), then: undefined },
-  { name: 'no webhooks at all', object: configuration([]), then: undefined },
+  { name: 'a missing bundle is added', object: configuration([ours()]), wants: configuration([ours(RIGHT)]) },
+  { name: 'an empty bundle is filled', object: configuration([ours('')]), wants: configuration([ours(RIGHT)]) },
+  { name: 'an old bundle is replaced, in every webhook', object: configuration([ours('b2xk'), ours(RIGHT), ours('b2xk')]), wants: configuration([ours(RIGHT), ours(RIGHT), ours(RIGHT)]) },
+  { name: 'the right bundle is left alone', object: configuration([ours(RIGHT)]), wants: undefined },
+  { name: 'webhooks of other Services are left alone', object: configuration([{ service: { name: 'other', namespace: 'gate' } }, { url: 'https://x' }]), wants: undefined },
+  { name: 'no webhooks at all', object: configuration([]), wants: undefined },
   ...['inject-ca-from', 'inject-ca-from-secret', 'inject-apiserver-ca'].map((kind) => (
-    { name: `cert-manager looks after it (${kind})`, object: configuration([ours('b2xk')], { [`cert-manager.io/${kind}`]: 'gate/canarygate' }), then: undefined })),
+    { name: `cert-manager looks after it (${kind})`, object: configuration([ours('b2xk')], { [`cert-manager.io/${kind}`]: 'gate/canarygate' }), wants: undefined })),
   {
     name: "a CRD's conversion",
     object: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'x' }, spec: { conversion: { webhook: { clientConfig: ours('b2xk') } } } },
-    then: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'x' }, spec: { conversion: { webhook: { clientConfig: ours(RIGHT) } } } },
+    wants: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'x' }, spec: { conversion: { webhook: { clientConfig: ours(RIGHT) } } } },
   },
-  { name: 'a CRD without conversion', object: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'x' }, spec: {} }, then: undefined },
+  { name: 'a CRD without conversion', object: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'x' }, spec: {} }, wants: undefined },
 ]
-for (const { name, object, then } of rows) test(name, async (t) => {
+for (const { name, object, wants } of rows) test(name, async (t) => {
   const patch = caBundlePatch(object, BUNDLE, service)
-  if (then === undefined) return t.same(patch, [])
-  t.same(patched(object, patch), then)
-  t.same(caBundlePatch(then, BUNDLE, service), [], 'a second time there is nothing to do')
+  if (wants === undefined) return t.same(patch, [])
+  t.same(patched(object, patch), wants)
+  t.same(caBundlePatch(wants, BUNDLE, service), [], 'a second time there is nothing to do')
 })
 
 test('a patch fails, and hits no other webhook, when one was put before ours or changed its bundle meanwhile', async (t) => {

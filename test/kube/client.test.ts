@@ -37,7 +37,8 @@ test('many open watches leave room for calls', async (t) => {
   const watches = Array.from({ length: 30 }, async () => {
     for await (const _ of client.watch('v1', 'ConfigMap', { resourceVersion: '1', signal: ending.signal, onOpen: () => { open += 1 } }));
   })
-  while (open < 30) await new Promise((resolve) => setTimeout(resolve, 2))
+  const allOpen = (): boolean => open === 30
+  while (!allOpen()) await new Promise((resolve) => setTimeout(resolve, 2))
   t.match(await client.get(ref('a'), { timeoutMs: 500 }), { data: { a: '1' } })
   ending.abort()
   t.ok((await Promise.allSettled(watches)).every(({ status }) => status === 'rejected'))
@@ -191,16 +192,16 @@ test('a namespaced object without a namespace is refused before it is sent', asy
 test('retries: who may, how often, how long', async (t) => {
   const fault = (status: number, reason: string, retryAfterSeconds?: number): KubeError => new KubeError({ status, reason, message: '', ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) })
   const rows = [
-    { name: 'a read after 500', wait: retryWait(true, fault(500, 'InternalError'), 1, () => 1), then: 100 },
-    { name: 'its second wait is longer', wait: retryWait(true, fault(500, 'InternalError'), 2, () => 1), then: 200 },
-    { name: 'half of it is jitter', wait: retryWait(true, fault(500, 'InternalError'), 2, () => 0), then: 100 },
-    { name: 'not a fourth time', wait: retryWait(true, fault(500, 'InternalError'), 4, () => 1), then: undefined },
-    { name: 'Retry-After is honoured', wait: retryWait(false, fault(429, 'TooManyRequests', 3), 1, () => 0), then: 3_000 },
-    { name: 'no write after 500', wait: retryWait(false, fault(500, 'InternalError'), 1, () => 0), then: undefined },
-    { name: 'no read after 404', wait: retryWait(true, fault(404, 'NotFound'), 1, () => 0), then: undefined },
-    { name: 'no read after 409', wait: retryWait(true, fault(409, 'Conflict'), 1, () => 0), then: undefined },
+    { name: 'a read after 500', wait: retryWait(true, fault(500, 'InternalError'), 1, () => 1), wants: 100 },
+    { name: 'its second wait is longer', wait: retryWait(true, fault(500, 'InternalError'), 2, () => 1), wants: 200 },
+    { name: 'half of it is jitter', wait: retryWait(true, fault(500, 'InternalError'), 2, () => 0), wants: 100 },
+    { name: 'not a fourth time', wait: retryWait(true, fault(500, 'InternalError'), 4, () => 1), wants: undefined },
+    { name: 'Retry-After is honoured', wait: retryWait(false, fault(429, 'TooManyRequests', 3), 1, () => 0), wants: 3_000 },
+    { name: 'no write after 500', wait: retryWait(false, fault(500, 'InternalError'), 1, () => 0), wants: undefined },
+    { name: 'no read after 404', wait: retryWait(true, fault(404, 'NotFound'), 1, () => 0), wants: undefined },
+    { name: 'no read after 409', wait: retryWait(true, fault(409, 'Conflict'), 1, () => 0), wants: undefined },
   ]
-  for (const { name, wait, then } of rows) t.equal(wait, then, name)
+  for (const { name, wait, wants } of rows) t.equal(wait, then, name)
 })
 
 test('the rate limit lets a burst through, then one call each interval', async (t) => {

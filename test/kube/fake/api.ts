@@ -158,7 +158,7 @@ export function createFakeApi(now: () => number) {
         sink.event('BOOKMARK', { apiVersion: kind.apiVersion, kind: kind.kind, metadata: { resourceVersion: String(db.version()) } })
     },
     endWatches: (): void => {
-      for (const { sink, stop } of [...watches]) {
+      for (const { sink, stop } of watches) {
         stop()
         sink.end()
       }

@@ -45,7 +45,7 @@ export function createDb(now: () => number) {
   function tell(type: Change['type'], object: Stored, old: Stored | undefined): void {
     const change = { version, type, object, old }
     history.push(change)
-    for (const listener of [...listeners]) listener(change)
+    for (const listener of listeners) listener(change)
   }
 
   /** Stores a new state, unless nothing changed: then nobody is told and the version stays. */
