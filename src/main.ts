@@ -21,7 +21,7 @@ export type Runtime = {
 const COMMANDS: Readonly<Record<string, (runtime: Runtime) => Promise<void>>> = { agent: startAgent, webhook: startWebhook }
 
 /** After this long a stop that hangs is ended, before the kubelet does it (ms). */
-const LONGEST_STOP_MS = 50_000
+const LONGEST_STOP_MS = 135_000
 
 async function main(): Promise<void> {
   const name = process.argv[2] ?? ''

@@ -28,6 +28,11 @@ export type Limits = {
   readonly socketAgeMs: number
   /** How long requests are still taken after `drain()`: until every API server has heard that this endpoint goes. */
   readonly drainMs: number
+  /**
+   * How long idle connections are left to their clients after that. Closing one which a request is just being written to resets it, and
+   * the API server does not send a POST twice: the change would pass ungated. client-go closes idle connections itself after 90 s.
+   */
+  readonly idleMs: number
   /** After which connections that are still open at the end are cut. */
   readonly closeMs: number
 }
@@ -41,6 +46,7 @@ export const DEFAULT_LIMITS: Limits = {
   requestsPerSocket: 1_000,
   socketAgeMs: 5 * 60_000,
   drainMs: 12_000,
+  idleMs: 95_000,
   closeMs: 20_000,
 }
 
@@ -202,6 +208,7 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
   async function close(): Promise<void> {
     draining = true
     await sleep(limits.drainMs)
+    for (let waited = 0; waited < limits.idleMs && (await openConnections(app.server)) > 0; waited += SWEEP_MS) await sleep(SWEEP_MS)
     // `close()` ends the connections that are idle at that moment only; one in mid-request would hold it for its whole keep-alive.
     const sweep = setInterval(() => { app.server.closeIdleConnections() }, SWEEP_MS)
     const cut = setTimeout(() => { app.server.closeAllConnections() }, limits.closeMs)
@@ -230,6 +237,10 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
     drain: () => (drained ??= close()),
   }
 }
+
+const openConnections = (server: Server): Promise<number> => new Promise((resolve, reject) => {
+  server.getConnections((err, count) => { if (err) reject(err); else resolve(count) })
+})
 
 function createMeters() {
   const reviews = createCounter('canarygate_admission_reviews_total', 'AdmissionReviews answered, by hook and outcome.')

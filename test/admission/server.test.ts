@@ -221,6 +221,17 @@ test('[trap 8] while it still serves, before it closes, a new request is answere
   await done
 })
 
+test('draining leaves an idle connection to its client, and ends as soon as that closes it', async (t) => {
+  const { server, base, agent } = await listening(t, { limits: { drainMs: 0, idleMs: 60_000 } })
+  await send(base, agent, '/mutate', reviewBody(UPDATE))
+  let isOver = false
+  const done = server.drain().then(() => { isOver = true })
+  await new Promise((resolve) => { setTimeout(resolve, 250) })
+  t.notOk(isOver, 'it waits for the connection, on which a request may be under way')
+  agent.destroy()
+  await done
+})
+
 test('[trap 14] a new certificate is used at once, keeps the lowest TLS version, and a wrong pair is refused', async (t) => {
   const { server, base, lines } = await listening(t)
   const second = selfSigned('second', new Date('2039-01-01T00:00:00Z'))
