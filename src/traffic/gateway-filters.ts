@@ -1,4 +1,5 @@
 import type { Canary, CanaryService } from '#api/canary.ts'
+import { parseDuration } from '#api/duration.ts'
 
 export type Filter = { readonly type: string; readonly [field: string]: unknown }
 export type BackendRef = { readonly group: string; readonly kind: string; readonly name: string; readonly namespace?: string; readonly port?: number }
@@ -49,7 +50,7 @@ type CorsPolicy = {
   readonly allowMethods?: readonly string[]
   readonly allowHeaders?: readonly string[]
   readonly exposeHeaders?: readonly string[]
-  readonly maxAge?: string | number
+  readonly maxAge?: string
 }
 
 /** The API server's default, in seconds. */
@@ -60,7 +61,8 @@ function corsFilters(service: CanaryService | undefined): readonly Filter[] {
   const policy = service?.corsPolicy as CorsPolicy | undefined
   if (!policy) return []
   const origins = [...(policy.allowOrigin ?? []), ...(policy.allowOrigins ?? []).flatMap(({ exact }) => (exact === undefined ? [] : [exact]))]
-  const maxAge = Number.parseInt(String(policy.maxAge ?? DEFAULT_CORS_MAX_AGE), 10)
+  // Istio writes a duration, Gateway API seconds.
+  const maxAgeMs = parseDuration(String(policy.maxAge ?? ''))
   return [{
     type: 'CORS',
     cors: {
@@ -69,7 +71,7 @@ function corsFilters(service: CanaryService | undefined): readonly Filter[] {
       ...(policy.allowMethods?.length ? { allowMethods: policy.allowMethods } : {}),
       ...(policy.allowHeaders?.length ? { allowHeaders: policy.allowHeaders } : {}),
       ...(policy.exposeHeaders?.length ? { exposeHeaders: policy.exposeHeaders } : {}),
-      maxAge: Number.isNaN(maxAge) ? DEFAULT_CORS_MAX_AGE : maxAge,
+      maxAge: maxAgeMs === undefined || maxAgeMs < 1_000 ? DEFAULT_CORS_MAX_AGE : Math.floor(maxAgeMs / 1_000),
     },
   }]
 }

@@ -1,0 +1,66 @@
+import fc from 'fast-check'
+import { test } from 'tap'
+import type { Service } from '#api/objects.ts'
+import { routesTo } from '#api/routes.ts'
+import { canaryReplicasFor, kubernetes } from '#traffic/kubernetes.ts'
+import { canaryOf, createCluster, deployment, service } from './cluster.ts'
+
+const cases = [
+  { weight: 0, primary: 3, replicas: 0, effectiveWeight: 0 },
+  { weight: 1, primary: 3, replicas: 1, effectiveWeight: 25 },
+  { weight: 10, primary: 9, replicas: 1, effectiveWeight: 10 },
+  { weight: 20, primary: 10, replicas: 3, effectiveWeight: 300 / 13 },
+  { weight: 50, primary: 4, replicas: 4, effectiveWeight: 50 },
+  { weight: 80, primary: 4, replicas: 4, effectiveWeight: 50 },
+  { weight: 100, primary: 4, replicas: 4, effectiveWeight: 100 },
+  { weight: 30, primary: 0, replicas: 1, effectiveWeight: 50 },
+] as const
+for (const { weight, primary, ...wants } of cases) {
+  test(`${weight} % beside ${primary} pods takes ${wants.replicas}`, async (t) => t.same(canaryReplicasFor(weight, primary), wants))
+}
+
+test('no other count of pods is nearer, and the primary is never outnumbered', async (t) => {
+  fc.assert(fc.property(fc.integer({ min: 1, max: 99 }), fc.integer({ min: 1, max: 60 }), (weight, primary) => {
+    const { replicas, effectiveWeight } = canaryReplicasFor(weight, primary)
+    const error = Math.abs(effectiveWeight - weight)
+    const others = Array.from({ length: primary }, (_, index) => Math.abs((100 * (index + 1)) / (primary + index + 1) - weight))
+    return replicas >= 1 && replicas <= primary && others.every((other) => other >= error - 1e-9)
+  }))
+  t.pass()
+})
+
+const labels = { app: 'shop' }
+const role = (name: string) => ({ ...labels, 'canarygate.dev/role': name })
+const clusterOf = (primary: number, canary: number, selector: Readonly<Record<string, string>>) => createCluster([
+  deployment('shop', labels), deployment('shop-primary', role('primary'), { status: { readyReplicas: primary } }),
+  deployment('shop-canary', role('canary'), { status: { readyReplicas: canary } }), service('shop', selector),
+])
+const both = { ...labels, 'canarygate.dev/target': 'shop' }
+
+const reads = [
+  { name: 'ready pods are the weight', primary: 3, canary: 1, selector: both, routes: routesTo(25) },
+  { name: 'a lone canary pod among hundreds is not nothing', primary: 400, canary: 1, selector: both, routes: routesTo(1) },
+  { name: 'nor all', primary: 1, canary: 400, selector: both, routes: routesTo(99) },
+  { name: 'a canary without ready pods gets nothing', primary: 3, canary: 0, selector: both, routes: routesTo(0) },
+  { name: 'no ready pods at all: nobody knows', primary: 0, canary: 0, selector: both, routes: undefined },
+  { name: 'the canary alone, whatever pods there are', primary: 3, canary: 3, selector: role('canary'), routes: routesTo(100) },
+  { name: 'somebody else\'s pods', primary: 3, canary: 3, selector: { app: 'cart' }, routes: undefined },
+]
+for (const { name, primary, canary, selector, routes } of reads) {
+  test(`read: ${name}`, async (t) => t.same(kubernetes.read(canaryOf(), clusterOf(primary, canary, selector)), routes))
+}
+
+test('a selector that a tool put back is a difference, even if it has only a key less', async (t) => {
+  const cluster = clusterOf(3, 0, labels)
+  const [apex] = kubernetes.render(canaryOf(), routesTo(0), cluster)
+  t.same((apex as Service).spec, { selector: role('primary') })
+})
+
+test('an apex of our own is rendered whole: what were left out would be removed', async (t) => {
+  const cluster = clusterOf(3, 1, role('primary'))
+  cluster.put({ ...service('shop', role('primary'), { clusterIP: '10.0.0.1', type: 'ClusterIP' }), metadata: { name: 'shop', namespace: 'prod', labels: { 'app.kubernetes.io/managed-by': 'canarygate' } } })
+  const [apex] = kubernetes.render(canaryOf(), routesTo(25), cluster)
+  t.match(apex?.['spec'], { selector: both, ports: [{ name: 'http', port: 80 }], type: 'ClusterIP' })
+  t.notOk('clusterIP' in (apex as Service).spec)
+  t.equal(apex?.metadata.ownerReferences?.[0]?.uid, 'canary-uid')
+})
