@@ -201,7 +201,7 @@ test('retries: who may, how often, how long', async (t) => {
     { name: 'no read after 404', wait: retryWait(true, fault(404, 'NotFound'), 1, () => 0), wants: undefined },
     { name: 'no read after 409', wait: retryWait(true, fault(409, 'Conflict'), 1, () => 0), wants: undefined },
   ]
-  for (const { name, wait, wants } of rows) t.equal(wait, then, name)
+  for (const { name, wait, wants } of rows) t.equal(wait, wants, name)
 })
 
 test('the rate limit lets a burst through, then one call each interval', async (t) => {
