@@ -3,7 +3,8 @@ import type { TSchema } from 'typebox'
 import { AlertProviderSpec } from '#api/alert-provider.ts'
 import { CanarySpec, CanaryStatus } from '#api/canary.ts'
 import { MetricTemplateSpec } from '#api/metric-template.ts'
-import { FLAGGER_GROUP } from '#api/names.ts'
+import { FLAGGER_GROUP, GATE_GROUP } from '#api/names.ts'
+import { CanaryPolicySpec, ClusterCanaryPolicySpec } from '#api/policies.ts'
 import { structural } from './structural.ts'
 import { writeOrCheck, type GeneratedFile } from './files.ts'
 
@@ -58,6 +59,16 @@ export const RESOURCES: readonly Resource[] = [
     group: FLAGGER_GROUP, version: 'v1beta1', kind: 'AlertProvider', plural: 'alertproviders', scope: 'Namespaced', categories: ['all'],
     columns: [{ name: 'Type', type: 'string', jsonPath: '.spec.type' }],
     spec: AlertProviderSpec,
+  },
+  {
+    group: GATE_GROUP, version: 'v1alpha1', kind: 'ClusterCanaryPolicy', plural: 'clustercanarypolicies', scope: 'Cluster', categories: [],
+    columns: [{ name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }],
+    spec: ClusterCanaryPolicySpec,
+  },
+  {
+    group: GATE_GROUP, version: 'v1alpha1', kind: 'CanaryPolicy', plural: 'canarypolicies', scope: 'Namespaced', categories: [],
+    columns: [{ name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }],
+    spec: CanaryPolicySpec,
   },
 ]
 

@@ -2,6 +2,8 @@ import type { AlertProvider } from '#api/alert-provider.ts'
 import type { Canary } from '#api/canary.ts'
 import type { MetricTemplate } from '#api/metric-template.ts'
 import type { KubeObject } from '#api/objects.ts'
+import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
+import { POLICY_RULES } from '#policy/policy-rules.ts'
 import { ALERT_PROVIDER_RULES, METRIC_TEMPLATE_RULES, RULES } from '#policy/registry.ts'
 import { analysisPresent } from '#policy/rules/analysis-present.ts'
 import type { Finding, ReportedFinding, RuleContext, Severity } from '#policy/rule.ts'
@@ -20,11 +22,14 @@ export function evaluateCanary(canary: Canary, context: RuleContext, severities:
   return evaluate(rules, canary, context, severities)
 }
 
-/** The same for a MetricTemplate or an AlertProvider; nothing is said about other kinds. */
+/** The same for MetricTemplates, AlertProviders and policies; nothing is said about other kinds. */
 export function evaluateObject(object: KubeObject, context: RuleContext, severities: Severities = {}): ReportedFinding[] {
   if (object.kind === 'MetricTemplate') return evaluate(METRIC_TEMPLATE_RULES, object as MetricTemplate, context, severities)
   if (object.kind === 'AlertProvider') return evaluate(ALERT_PROVIDER_RULES, object as AlertProvider, context, severities)
   if (object.kind === 'Canary') return evaluateCanary(object as Canary, context, severities)
+  if (object.kind === 'ClusterCanaryPolicy' || object.kind === 'CanaryPolicy') {
+    return evaluate(POLICY_RULES, object as ClusterCanaryPolicy | CanaryPolicy, context, severities)
+  }
   return []
 }
 

@@ -86,7 +86,7 @@ import { thresholdShorterThanWindow } from '#policy/rules/threshold-shorter-than
 import { weightBounds } from '#policy/rules/weight-bounds.ts'
 import { weightOvershoot } from '#policy/rules/weight-overshoot.ts'
 import { wholeNumbers } from '#policy/rules/whole-numbers.ts'
-import type { ObjectRule, Rule } from '#policy/rule.ts'
+import type { ObjectRule, Rule, Severity } from '#policy/rule.ts'
 
 /** Every rule about Canaries. A new rule is one file in `rules/` and one line here. */
 export const RULES: readonly Rule[] = [
@@ -186,3 +186,8 @@ export const ALERT_PROVIDER_RULES: readonly ObjectRule<AlertProvider>[] = [
 
 /** Ids of all rules: what a policy may name. */
 export const RULE_IDS: readonly string[] = [...RULES, ...METRIC_TEMPLATE_RULES, ...ALERT_PROVIDER_RULES].map((rule) => rule.id).sort()
+
+const DEFAULTS: Readonly<Record<string, Severity>> =
+  Object.fromEntries([...RULES, ...METRIC_TEMPLATE_RULES, ...ALERT_PROVIDER_RULES].map((rule) => [rule.id, rule.default]))
+/** What a rule says where no policy speaks; undefined for a rule that does not exist. */
+export const defaultSeverityOf = (rule: string): Severity | undefined => (Object.hasOwn(DEFAULTS, rule) ? DEFAULTS[rule] : undefined)

@@ -1,0 +1,84 @@
+import { Type, type Static, type TSchema } from 'typebox'
+import type { KubeObject } from '#api/objects.ts'
+
+/**
+ * ClusterCanaryPolicy (for everybody) and CanaryPolicy (for its namespace): what is gated, what holds by default, and what may not be exceeded.
+ * The effective policy is the strictest of all that match; a CanaryPolicy can only tighten.
+ */
+
+export const POLICY_SEVERITIES = ['deny', 'warn', 'audit', 'off'] as const
+
+const text = (description: string, more: object = {}) => Type.Optional(Type.String({ description, maxLength: 1_024, ...more }))
+const duration = (description: string) => text(description, { maxLength: 32 })
+const percent = (description: string) => Type.Optional(Type.Integer({ minimum: 1, maximum: 100, description }))
+const anything = (description: string) => Type.Optional(Type.Object({}, { 'x-kubernetes-preserve-unknown-fields': true, description }))
+const names = (description: string, maxItems = 100) => Type.Optional(Type.Array(Type.String({ maxLength: 253 }), { maxItems, description }))
+
+const Selector = Type.Object({
+  matchLabels: Type.Optional(Type.Record(Type.String(), Type.String())),
+  names: names('Exactly these, beside what the labels choose.'),
+})
+
+export const FreezeWindow = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: 63 }),
+  start: Type.String({ description: 'When it begins: a cron expression of five fields.', maxLength: 128 }),
+  duration: Type.String({ description: 'How long it lasts, such as 62h.', maxLength: 32 }),
+  timeZone: text('IANA name, such as Europe/Berlin; UTC when left out.', { maxLength: 64 }),
+  severity: Type.Optional(Type.Enum([...POLICY_SEVERITIES], { description: 'What becomes of a change in the window; deny when left out.' })),
+})
+
+const shared = {
+  rules: Type.Optional(Type.Record(Type.String(), Type.Enum([...POLICY_SEVERITIES]), { description: 'Severity by rule id; see docs/rules.md.', maxProperties: 200 })),
+  limits: Type.Optional(Type.Object({
+    minInterval: duration('Shortest time between two checks.'),
+    minAnalysis: duration('Shortest time that all checks of a run take together.'),
+    maxFirstWeight: percent('Highest weight of the first step.'),
+    maxStepWeight: percent('Highest rise from one step to the next.'),
+    maxWeight: percent('Highest weight before promotion.'),
+    maxThreshold: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, description: 'Most failed checks that a run may tolerate.' })),
+    minSuccessRate: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'Lowest minimum for request-success-rate, in percent.' })),
+    maxRequestDuration: Type.Optional(Type.Integer({ minimum: 1, description: 'Highest maximum for request-duration, in milliseconds.' })),
+  })),
+  required: Type.Optional(Type.Object({
+    metrics: names('Metrics that every analysis has to judge.', 20),
+    alerts: Type.Optional(Type.Boolean({ description: 'Every analysis needs an alert of severity error.' })),
+    approval: Type.Optional(Type.Boolean({ description: 'Every run waits for a person before promotion.' })),
+  })),
+  freeze: Type.Optional(Type.Array(FreezeWindow, { maxItems: 50 })),
+  defaults: anything('Fields of a Canary\'s spec that hold where a Canary, or a gated target without one, does not say otherwise.'),
+}
+
+export const ClusterCanaryPolicySpec = Type.Object({
+  namespaces: Type.Optional(Type.Object(Selector.properties, { description: 'Where it holds; everywhere when left out.' })),
+  gate: Type.Optional(Type.Object({
+    namespaces: Type.Optional(Selector),
+    workloads: Type.Optional(Selector),
+  }, { description: 'Workloads that get a Canary by themselves.' })),
+  ...shared,
+  concurrency: Type.Optional(Type.Object({
+    cluster: Type.Optional(Type.Integer({ minimum: 1, description: 'Runs at once in all namespaces.' })),
+    namespace: Type.Optional(Type.Integer({ minimum: 1, description: 'Runs at once in one namespace.' })),
+  })),
+  exemptions: Type.Optional(Type.Array(Type.Object({
+    subject: Type.Object({ kind: Type.Enum(['User', 'Group', 'ServiceAccount', 'Canary', 'Namespace']), name: Type.String({ minLength: 1, maxLength: 253 }) }),
+    rules: Type.Array(Type.String({ maxLength: 63 }), { minItems: 1, maxItems: 100 }),
+    reason: Type.String({ minLength: 1, maxLength: 1_024 }),
+    expires: Type.String({ format: 'date-time' }),
+  }), { maxItems: 100 })),
+})
+
+export const CanaryPolicySpec = Type.Object({
+  ...shared,
+  concurrency: Type.Optional(Type.Object({ namespace: Type.Optional(Type.Integer({ minimum: 1, description: 'Runs at once here.' })) })),
+})
+
+type DeepReadonly<T> = T extends readonly (infer U)[] ? readonly DeepReadonly<U>[]
+  : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+type Of<T extends TSchema> = DeepReadonly<Static<T>>
+
+export type FreezeWindow = Of<typeof FreezeWindow>
+export type ClusterCanaryPolicySpec = Of<typeof ClusterCanaryPolicySpec>
+export type CanaryPolicySpec = Of<typeof CanaryPolicySpec>
+export type PolicyLimits = NonNullable<CanaryPolicySpec['limits']>
+export type ClusterCanaryPolicy = KubeObject & { readonly kind: 'ClusterCanaryPolicy'; readonly spec: ClusterCanaryPolicySpec }
+export type CanaryPolicy = KubeObject & { readonly kind: 'CanaryPolicy'; readonly spec: CanaryPolicySpec }
