@@ -60,6 +60,12 @@ export function createAgent(options: AgentOptions): Agent {
       if (cached) saved.seen(cached)
       enqueue(key)
     },
+    missed(target) {
+      if (!isLeader()) return
+      const message = `${target.metadata.name}.${target.metadata.namespace} was changed while CanaryGate's webhook was not reached: this revision rolls out ungated`
+      log.warn({ target: objectKey(target.metadata) }, 'a change was missed')
+      void events.record(target, { type: 'Warning', reason: 'CanaryGateMissed', message })
+    },
     wakeUngated: (namespace, name) => enqueue(`${GATE_PREFIX}${namespace}/${name}`),
   })
   const vigil = createVigil({ http: options.http, caches, log, now })

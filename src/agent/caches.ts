@@ -1,8 +1,11 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { LABEL_GATE, LABEL_MANAGED_BY, LABEL_ROLE, LABEL_TARGET, GATE_ENABLED, FLAGGER_API_VERSION, MANAGED_BY } from '#api/names.ts'
+import {
+  ANNOTATION_OPT_OUT, ANNOTATION_REPLICAS, ANNOTATION_STABLE, LABEL_GATE, LABEL_MANAGED_BY, LABEL_ROLE, LABEL_TARGET, GATE_ENABLED, FLAGGER_API_VERSION, MANAGED_BY,
+} from '#api/names.ts'
 import type { MetricTemplate } from '#api/metric-template.ts'
-import { objectKey, type KubeObject, type ObjectReader } from '#api/objects.ts'
+import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#api/objects.ts'
+import { revisionOf } from '#api/revision.ts'
 import type { KubeClient } from '#kube/client.ts'
 import type { Log } from '#kube/log.ts'
 import { createReflector, type Reflector } from '#kube/reflector.ts'
@@ -35,6 +38,8 @@ export type CachesOptions = {
   readonly wake: (key: string) => void
   /** A workload of a gated namespace changed and has no Canary. */
   readonly wakeUngated: (namespace: string, name: string) => void
+  /** A target that is not adopted got another revision past the webhook: its pods are being replaced ungated. */
+  readonly missed: (target: KubeObject) => void
   readonly log: Log
   readonly now: () => number
   readonly random: () => number
@@ -44,7 +49,7 @@ export type CachesOptions = {
 
 /** Everything that the agent looks at, followed by watches. An event wakes the Canary which it concerns, and nobody else. */
 export function createCaches(options: CachesOptions): Caches {
-  const { client, log, now, random, wake, wakeUngated } = options
+  const { client, log, now, random, wake, wakeUngated, missed } = options
   const reflectors = new Map<string, Reflector>()
   const id = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`
 
@@ -62,11 +67,12 @@ export function createCaches(options: CachesOptions): Caches {
   const withoutRole = (name: string): string => name.replace(/-(primary|canary)$/, '')
   const namespaceOf = (object: KubeObject): string => object.metadata.namespace ?? ''
 
-  function onWorkload(object: KubeObject): void {
+  function onWorkload(object: KubeObject, old?: KubeObject): void {
     const namespace = namespaceOf(object)
     const name = object.metadata.labels?.[LABEL_ROLE] ? withoutRole(object.metadata.name) : object.metadata.name
     const keys = [...targets(namespace, name), ...(name === object.metadata.name ? targets(namespace, withoutRole(name)) : [])]
     wakeAll(keys)
+    if (old && (keys.length > 0 || isGated(namespace)) && slippedBy(object as Workload, old as Workload)) missed(object)
     if (keys.length === 0 && name === object.metadata.name && isGated(namespace)) wakeUngated(namespace, object.metadata.name)
   }
   const onService = (object: KubeObject): void => {
@@ -86,7 +92,7 @@ export function createCaches(options: CachesOptions): Caches {
     onChange: (_, object) => wake(objectKey(object.metadata)),
   })
   follow({ apiVersion: FLAGGER_API_VERSION, kind: 'MetricTemplate' }, {})
-  follow({ apiVersion: 'apps/v1', kind: 'Deployment' }, { onChange: (_, object) => onWorkload(object) })
+  follow({ apiVersion: 'apps/v1', kind: 'Deployment' }, { onChange: (kind, object, old) => onWorkload(object, kind === 'update' ? old : undefined) })
   follow({ apiVersion: 'apps/v1', kind: 'DaemonSet' }, { onChange: (_, object) => onWorkload(object) })
   follow({ apiVersion: 'apps/v1', kind: 'ControllerRevision' }, { labelSelector: `${LABEL_MANAGED_BY}=${MANAGED_BY}` })
   follow({ apiVersion: 'v1', kind: 'Service' }, { onChange: (_, object) => onService(object) })
@@ -136,6 +142,14 @@ export function createCaches(options: CachesOptions): Caches {
       return slices.reduce((sum, slice) => sum + readyIn(slice as EndpointSlice), 0)
     },
   }
+}
+
+/** An adopted target runs no pods, so nothing can slip by there; of one that is not, only the webhook's mark tells a held change from a missed one. */
+function slippedBy(next: Workload, old: Workload): boolean {
+  const { annotations = {}, labels, generation } = next.metadata
+  if (generation === old.metadata.generation || labels?.[LABEL_ROLE] !== undefined || (old.spec.replicas ?? 1) === 0) return false
+  const isKnown = [ANNOTATION_STABLE, ANNOTATION_REPLICAS].some((name) => annotations[name] !== undefined || old.metadata.annotations?.[name] !== undefined)
+  return !isKnown && annotations[ANNOTATION_OPT_OUT] !== 'disabled' && revisionOf(next.spec.template) !== revisionOf(old.spec.template)
 }
 
 type EndpointSlice = KubeObject & {
