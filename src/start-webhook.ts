@@ -4,6 +4,7 @@ import { FLAGGER_API_VERSION, GATE_ENABLED, LABEL_GATE } from '#api/names.ts'
 import type { KubeObject, ObjectReader } from '#api/objects.ts'
 import { createAdmissionServer, type CertificatePair } from '#admission/server.ts'
 import type { AdmissionState } from '#admission/state.ts'
+import { refuseUnusable } from '#certs/refuse.ts'
 import { createKubeClient } from '#kube/client.ts'
 import { createReflector, type Reflector } from '#kube/reflector.ts'
 import type { Runtime } from '#main.ts'
@@ -42,11 +43,14 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
     objects,
     ruleContext: () => ({ defaultProvider, providers: capabilities }),
   }
+  const tls = await readPair(tlsDirectory)
+  // A certificate for another name would make every review fail, silently where hooks fail open: better not to start.
+  refuseUnusable(tls, { service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', namespace: ownNamespace }, now())
   const server = createAdmissionServer({
     state, log, now, random, ownNamespace,
     rules: { canary: evaluateCanary, object: (object: KubeObject, context) => evaluateObject(object, context), change: () => [] },
     agentUsers: [env['AGENT_USER'] ?? `system:serviceaccount:${ownNamespace}:canarygate-agent`],
-    tls: await readPair(tlsDirectory),
+    tls,
   })
 
   for (const reflector of [canaries, namespaces]) reflector.start()
@@ -66,7 +70,7 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
 
 const targetKey = (namespace: string | undefined, kind: string, name: string): string => `${namespace ?? ''}/${kind}/${name}`
 
-async function readPair(directory: string): Promise<CertificatePair> {
+async function readPair(directory: string): Promise<{ readonly cert: string; readonly key: string }> {
   const [cert, key] = await Promise.all([readFile(`${directory}/tls.crt`, 'utf8'), readFile(`${directory}/tls.key`, 'utf8')])
   return { cert, key }
 }

@@ -32,6 +32,7 @@ const PART_OF = 'app.kubernetes.io/part-of=canarygate'
 const WEBHOOK_PODS = 'app.kubernetes.io/name=canarygate,app.kubernetes.io/component=webhook'
 const WEBHOOK_PORT = 8443
 const PROBE_MS = 2_000
+const SYNC_POLL_MS = 50
 const KEY = 'certificates'
 /** At the latest, however far away the next renewal is (ms). */
 const LOOK_AGAIN_MS = 3_600_000
@@ -49,6 +50,8 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
 
   async function turn(): Promise<number | undefined> {
     if (!isLeader()) return undefined
+    // Before these are known, a Secret that cert-manager looks after would be taken for one of ours that lost its key.
+    if (!configurations.every((reflector) => reflector.hasSynced())) return SYNC_POLL_MS
     // cert-manager looks after both, or after nothing: two issuers would take turns for ever.
     if (ours().some((configuration) => foreignInjector(configuration))) return undefined
     const ref: ObjectRef = { apiVersion: 'v1', kind: 'Secret', namespace, name: SECRET_NAME }
@@ -89,7 +92,8 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
   async function isServedEverywhere(certificate: string): Promise<boolean> {
     const wanted = new X509Certificate(certificate).fingerprint256
     const { items } = await client.list('v1', 'Pod', { namespace, labelSelector: WEBHOOK_PODS })
-    const addresses = items.flatMap((pod) => (pod['status'] as { readonly podIP?: string } | undefined)?.podIP ?? [])
+    const addresses = items.map((pod) => pod['status'] as PodStatus | undefined)
+      .flatMap((status) => (status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ? (status.podIP ?? []) : []))
     const served = await Promise.all(addresses.map((address) => fingerprintAt(address, requiredName(name))))
     return served.every((fingerprint) => fingerprint === wanted)
   }
@@ -106,6 +110,8 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
     },
   }
 }
+
+type PodStatus = { readonly podIP?: string; readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
 
 /** Fingerprint of the certificate that an address serves; undefined when it does not answer in time. */
 function fingerprintAt(address: string, servername: string): Promise<string | undefined> {
