@@ -6,6 +6,7 @@ import { FIELD_MANAGER } from '#api/names.ts'
 import { objectKey, type KubeObject, type ObjectReader } from '#api/objects.ts'
 import { routesTo } from '#api/routes.ts'
 import { createKubeClient, type KubeClient } from '#kube/client.ts'
+import { isConflict } from '#kube/error.ts'
 import { loadClusterConfig } from '#kube/config.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { TRAFFIC_PROVIDERS } from '#traffic/registry.ts'
@@ -20,8 +21,9 @@ const skip = kubeconfig === undefined ? 'no cluster is up: make cluster-up' : fa
 /** What a Gateway's controller needs to accept a change; measured 1.5 s at most. */
 const ACCEPTED_WITHIN_MS = 10_000
 const POLL_MS = 50
+const ATTEMPTS = 5
 
-type World = { readonly client: KubeClient; readonly namespace: string; readonly canary: Canary; look(): Promise<ObjectReader>; apply(objects: readonly KubeObject[]): Promise<void> }
+type World = { readonly client: KubeClient; readonly namespace: string; readonly canary: Canary; look(): Promise<ObjectReader>; apply(render: (objects: ObjectReader) => readonly KubeObject[]): Promise<void> }
 
 const KINDS = [
   { apiVersion: 'v1', kind: 'Service' }, { apiVersion: 'apps/v1', kind: 'Deployment' }, { apiVersion: 'traefik.io/v1alpha1', kind: 'IngressRoute' },
@@ -45,19 +47,27 @@ async function world(client: KubeClient, name: string, spec: Parameters<typeof c
     const { spec: fields } = own(made) as KubeObject & { readonly spec: Readonly<Record<string, unknown>> }
     await client.create({ ...own(made), spec: made.kind === 'Deployment' ? { ...fields, replicas: 0 } : fields })
   }
-  return {
-    client, namespace, canary,
-    async look() {
-      const found = new Map<string, readonly KubeObject[]>()
-      for (const { apiVersion, kind } of KINDS) {
-        const { items } = await client.list(apiVersion, kind, { namespace })
-        found.set(`${apiVersion}/${kind}`, items.map((item) => ({ ...item, apiVersion, kind })))
-      }
-      const list = (apiVersion: string, kind: string) => found.get(`${apiVersion}/${kind}`) ?? []
-      return { list, get: (ref) => list(ref.apiVersion, ref.kind).find(({ metadata }) => objectKey(metadata) === objectKey(ref)) }
-    },
-    async apply(objects) { for (const made of objects) await client.apply(made, { fieldManager: FIELD_MANAGER, force: true }) },
+  async function look(): Promise<ObjectReader> {
+    const found = new Map<string, readonly KubeObject[]>()
+    for (const { apiVersion, kind } of KINDS) {
+      const { items } = await client.list(apiVersion, kind, { namespace })
+      found.set(`${apiVersion}/${kind}`, items.map((item) => ({ ...item, apiVersion, kind })))
+    }
+    const list = (apiVersion: string, kind: string) => found.get(`${apiVersion}/${kind}`) ?? []
+    return { list, get: (ref) => list(ref.apiVersion, ref.kind).find(({ metadata }) => objectKey(metadata) === objectKey(ref)) }
   }
+  /** A Gateway's controller writes the route's status at any moment: a conflict is looked at anew, as in the agent's next turn. */
+  async function apply(render: (objects: ObjectReader) => readonly KubeObject[]): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        for (const made of render(await look())) await client.apply(made, { fieldManager: FIELD_MANAGER, force: true })
+        return
+      } catch (err) {
+        if (!isConflict(err) || attempt === ATTEMPTS) throw err
+      }
+    }
+  }
+  return { client, namespace, canary, look, apply }
 }
 
 const userRoute = ({ name }: TrafficProvider): KubeObject | undefined => {
@@ -92,7 +102,7 @@ else {
         const spec = async () => route && (await client.get({ apiVersion: route.apiVersion, kind: route.kind, namespace, name: 'web' }))?.['spec']
         const before = await spec()
         for (const weight of WEIGHTS) {
-          await apply(provider.render(canary, routesTo(weight), await look()))
+          await apply((objects) => provider.render(canary, routesTo(weight), objects))
           t.same(provider.render(canary, routesTo(weight), await look()), [], `nothing to write at ${weight}`)
           // Whole pods have a weight only when there are some.
           if (provider.name === 'kubernetes' && weight % 100 !== 0) continue
@@ -106,8 +116,8 @@ else {
         }
         t.same(await spec(), before, 'at rest as its owner wrote it')
 
-        await apply(provider.render(canary, routesTo(40), await look()))
-        await apply(provider.release(canary, await look()))
+        await apply((objects) => provider.render(canary, routesTo(40), objects))
+        await apply((objects) => provider.release(canary, objects))
         t.same(provider.release(canary, await look()), [], 'released once')
         const left = await look()
         for (const { apiVersion, kind } of provider.watches.filter((watched) => watched.apiVersion !== 'apps/v1' && KINDS.some(({ apiVersion: known }) => known === watched.apiVersion))) {
@@ -130,7 +140,7 @@ else {
     await client.create({ ...route, metadata: { ...route.metadata, namespace } })
     const seen = await look()
     await client.delete({ apiVersion: route.apiVersion, kind: route.kind, namespace, name: 'web' })
-    await t.rejects(apply(provider.render(canary, routesTo(10), seen)), /uid|not found/i)
+    await t.rejects(apply(() => provider.render(canary, routesTo(10), seen)), /uid|not found/i)
     t.equal(await client.get({ apiVersion: route.apiVersion, kind: route.kind, namespace, name: 'web' }), undefined)
   })
 
