@@ -1,0 +1,145 @@
+import { readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { test } from 'tap'
+import { lintCommand, nodeIo, type LintFinding, type LintIo } from '#cli/lint.ts'
+import { ALL_PROVIDERS } from '../policy/canaries.ts'
+
+function run(argv: readonly string[], files: Readonly<Record<string, string>>) {
+  let out = ''
+  let err = ''
+  const io: LintIo = {
+    readText: (path) => {
+      const text = files[path]
+      if (text === undefined) throw new Error(`no such file: ${path}`)
+      return text
+    },
+    listFiles: (path) => (path in files ? [path] : Object.keys(files).filter((name) => name.startsWith(`${path}/`)).sort()),
+    out: (text) => { out += text },
+    err: (text) => { err += text },
+    providers: ALL_PROVIDERS,
+  }
+  return { code: lintCommand(argv, io), out, err }
+}
+const findings = (out: string): LintFinding[] => (JSON.parse(out) as { findings: LintFinding[] }).findings
+const at = (out: string): string[] => findings(out).filter((one) => one.severity === 'deny').map((one) => `${one.rule} ${one.field}`)
+
+const canary = (analysis: string, more = '') => `apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: cart, namespace: shop}
+spec:
+  provider: traefik
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: cart}
+  service: {port: 80}
+  analysis: ${analysis}
+${more}`
+const GOOD = canary('{interval: 1m, threshold: 5, stepWeight: 10, maxWeight: 50, metrics: [{name: request-success-rate, thresholdRange: {min: 99}}], alerts: [{name: a, severity: error, providerRef: {name: a}}]}')
+const BAD = canary('{interval: 1m, threshold: 5, stepWeight: 60, maxWeight: 50}')
+
+test('a good manifest passes, and it is said what could not be looked at', async (t) => {
+  const { code, out, err } = run(['-f', 'a.yaml'], { 'a.yaml': GOOD })
+  t.equal(code, 0)
+  t.equal(out, '1 object: 0 denied, 0 warned\n')
+  t.equal(err, 'not among the files, so not looked at: AlertProvider shop/a, Deployment shop/cart\n')
+})
+
+test('a denial exits 1 and names file, line, object, field, way out and rule', async (t) => {
+  const { code, out } = run(['-f', 'a.yaml'], { 'a.yaml': `# first\n---\n${BAD}` })
+  t.equal(code, 1)
+  t.match(out, 'a.yaml:3: deny: Canary shop/cart: spec.analysis.stepWeight: 60 is more than maxWeight (50); use at most 50 (step-above-max)\n')
+})
+
+test('warnings alone exit 0', async (t) => {
+  t.equal(run(['-f', 'a.yaml'], { 'a.yaml': canary('{interval: 15s, threshold: 5, stepWeight: 10, maxWeight: 50}') }).code, 0)
+})
+
+test('json holds everything a program needs', async (t) => {
+  const { out, err } = run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': BAD })
+  t.match(findings(out).find((one) => one.rule === 'step-above-max'), {
+    severity: 'deny', rule: 'step-above-max', field: 'spec.analysis.stepWeight', message: '60 is more than maxWeight (50)', fix: 'use at most 50',
+    object: { apiVersion: 'flagger.app/v1beta1', kind: 'Canary', namespace: 'shop', name: 'cart' }, file: 'a.yaml',
+  })
+  t.match(JSON.parse(out), { unresolved: ['Deployment shop/cart'] })
+  t.equal(err, '')
+})
+
+test('github gets workflow commands, one a line', async (t) => {
+  const { out } = run(['-f', 'a,b.yaml', '-o', 'github'], { 'a,b.yaml': BAD })
+  t.match(out, /^::error file=a%2Cb\.yaml,line=1,title=step-above-max::Canary shop\/cart: spec\.analysis\.stepWeight: 60 is more.*$/m)
+})
+
+test('sarif names rules and places', async (t) => {
+  const report = JSON.parse(run(['-f', 'a.yaml', '-o', 'sarif'], { 'a.yaml': BAD }).out) as { runs: { results: { ruleId: string }[] }[] }
+  t.match(report, { version: '2.1.0', runs: [{ tool: { driver: { name: 'canarygate' } } }] })
+  t.match(report.runs[0]?.results.find((one) => one.ruleId === 'step-above-max'), {
+    level: 'error', locations: [{ physicalLocation: { artifactLocation: { uri: 'a.yaml' }, region: { startLine: 1 } } }],
+  })
+})
+
+test('fields that the API server would drop are told', async (t) => {
+  const { out } = run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': canary('{interval: 1m, threshold: 5, stepWeigth: 10, stepWeight: 10, maxWeight: 50}') })
+  t.match(findings(out).find((one) => one.rule === 'unknown-field'), { severity: 'warn', field: 'spec.analysis.stepWeigth' })
+})
+
+const refused = [
+  { name: 'a fraction is told once, by the rule', text: canary('{interval: 1m, threshold: 5, stepWeight: 2.5}'), denied: ['whole-numbers spec.analysis.stepWeight'] },
+  { name: 'a number where a duration belongs', text: canary('{interval: 60, threshold: 5, stepWeight: 10}'), denied: ['interval-format spec.analysis.interval'] },
+  { name: 'a required field', text: canary('{interval: 1m, threshold: 5, stepWeight: 10, webhooks: [{url: "http://a.test/"}]}'), denied: ['schema spec.analysis.webhooks[0].name'] },
+  { name: 'an unknown provider', text: GOOD.replace('provider: traefik', 'provider: envoy'), denied: ['provider-supported spec.provider'] },
+  { name: 'no spec', text: 'apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: a}\n', denied: ['schema spec'] },
+  { name: 'no analysis', text: GOOD.replace(/ {2}analysis: .*\n/, ''), denied: ['analysis-present spec.analysis'] },
+  { name: 'a list of wrong type', text: canary('{interval: 1m, threshold: 5, stepWeight: 10, metrics: {name: a}}'), denied: ['schema spec.analysis.metrics'] },
+]
+for (const { name, text, denied } of refused) {
+  test(`refused: ${name}`, async (t) => { t.strictSame(at(run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': text }).out), denied) })
+}
+
+test('broken YAML is a denial with its line, and the rest is looked at', async (t) => {
+  const { code, out } = run(['-f', 'd', '-o', 'json'], { 'd/a.yaml': 'a: [1\nb: 2\n', 'd/b.yaml': BAD })
+  t.equal(code, 1)
+  t.match(findings(out)[0], { rule: 'yaml', file: 'd/a.yaml' })
+  t.ok(findings(out).some((one) => one.rule === 'step-above-max' && one.file === 'd/b.yaml'))
+})
+
+test('files stand for the cluster: templates, targets and other Canaries among them are looked at', async (t) => {
+  const template = 'kind: MetricTemplate\napiVersion: flagger.app/v1beta1\nmetadata: {name: m, namespace: shop}\nspec: {provider: {type: prometheus, address: "http://p.test"}, query: "up{job=\\"{{ variables.job }}\\"}"}\n'
+  const using = canary('{interval: 1m, threshold: 5, stepWeight: 10, maxWeight: 50, metrics: [{name: m, interval: 1m, thresholdRange: {max: 1}, templateRef: {name: m}}]}')
+  t.ok(at(run(['-f', 'd', '-o', 'json'], { 'd/a.yaml': using, 'd/m.yaml': template }).out).includes('metric-template-variables spec.analysis.metrics[0].templateVariables'))
+  const two = `${GOOD}---\n${GOOD.replace('name: cart, namespace: shop', 'name: other, namespace: shop')}`
+  t.strictSame(at(run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': two }).out), ['duplicate-target spec.targetRef.name', 'duplicate-target spec.targetRef.name'])
+})
+
+test('a List is looked into, other kinds are passed over', async (t) => {
+  const list = `kind: List\napiVersion: v1\nitems:\n  - {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n  - {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: a}, spec: {type: slack}}\n`
+  t.strictSame(at(run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': list }).out), ['alert-address spec.secretRef'])
+})
+
+test('a policy\'s severities, limits and requirements hold', async (t) => {
+  const policy = 'apiVersion: canarygate.dev/v1alpha1\nkind: ClusterCanaryPolicy\nmetadata: {name: strict}\nspec: {rules: {no-alerts: deny, step-above-max: "off"}, limits: {minInterval: 2m}, required: {metrics: [request-duration]}}\n'
+  const { out } = run(['-f', 'a.yaml', '--policy', 'p.yaml', '-o', 'json'], { 'a.yaml': BAD, 'p.yaml': policy })
+  t.strictSame(at(out), ['no-alerts spec.analysis.alerts', 'policy-limits spec.analysis.interval', 'policy-required spec.analysis.metrics'])
+})
+
+test('the standard input is -', async (t) => {
+  t.equal(run(['-f', '-'], { '-': BAD }).code, 1)
+})
+
+const unusable = [
+  { name: 'nothing to look at', argv: [], says: /nothing to look at/ },
+  { name: 'an unknown format', argv: ['-f', 'a', '-o', 'xml'], says: /-o xml is unknown; use one of text, json, sarif, github/ },
+  { name: 'an unknown option', argv: ['--fix'], says: /fix/ },
+  { name: 'a file that is not there', argv: ['-f', 'nowhere', '--policy', 'nowhere.yaml'], says: /no such file: nowhere\.yaml/ },
+]
+for (const { name, argv, says } of unusable) {
+  test(`exit 2: ${name}`, async (t) => {
+    const { code, err } = run(argv, {})
+    t.equal(code, 2)
+    t.match(err, says)
+  })
+}
+
+test('help exits 0', async (t) => { t.match(run(['--help'], {}), { code: 0, out: /usage: kubectl canary lint/ }) })
+
+test('a directory on disk is searched', async (t) => {
+  const directory = fileURLToPath(new URL('../policy/fixtures', import.meta.url))
+  t.equal(nodeIo.listFiles(directory).length, readdirSync(directory).length)
+})
