@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Agent, request as httpsRequest } from 'node:https'
-import { canary, request, reviewBody, workload } from '../../test/admission/reviews.ts'
+import { canary, request, reviewBody, workload } from '../../test/admission/fixtures/reviews.ts'
 
 /**
  * Ours against an empty answer of the same framework, alternately in one run, so that a busy machine troubles both alike.

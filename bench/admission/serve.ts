@@ -2,8 +2,8 @@ import Fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { parseReview } from '#admission/review.ts'
 import { createAdmissionServer } from '#admission/server.ts'
-import { selfSigned } from '../../test/admission/certificate.ts'
-import { AGENT, canary, NO_RULES, stateOf } from '../../test/admission/reviews.ts'
+import { selfSigned } from '../../test/admission/fixtures/certificate.ts'
+import { AGENT, canary, NO_RULES, stateOf } from '../../test/admission/fixtures/reviews.ts'
 
 /**
  * One server in its own process: `serve.ts gate` ours, `serve.ts empty` the least that could answer: the same framework, TLS and

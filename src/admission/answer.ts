@@ -91,8 +91,7 @@ export function fitWarnings(warnings: readonly string[]): string[] {
 
 const sentence = (finding: ReportedFinding): string => `${finding.field}: ${finding.message}; ${finding.fix} [${finding.rule}]`
 
-// oxlint-disable-next-line no-control-regex -- control characters are what has to go
-const oneLine = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f\s]+/g, ' ').trim()
+const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim()
 
 function cut(text: string, limit: number): string {
   if (text.length <= limit) return text

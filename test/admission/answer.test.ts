@@ -4,7 +4,7 @@ import { allowed, denied, errored, fitWarnings, patched, renderReview } from '#a
 import { ensureObject, pointer, remove, set, setAnnotations } from '#admission/json-patch.ts'
 import { sameJson } from '#admission/json.ts'
 import { parseReview } from '#admission/review.ts'
-import { applied, finding, patchOf, request, reviewBody, workload } from './reviews.ts'
+import { applied, finding, patchOf, request, reviewBody, workload } from './fixtures/reviews.ts'
 
 test('a denial names every fault with its field, for terminals and for programs', async (t) => {
   const answer = denied([finding(), finding({ field: 'spec.analysis.metrics', message: 'is empty', fix: 'add request-success-rate', rule: 'no-metrics' }), finding({ severity: 'warn', rule: 'few-checks' })])
@@ -54,7 +54,7 @@ test('warnings are one line of 256 characters, 4,096 in all, and say how many we
 test('for any texts, what is left fits and is well formed', async (t) => {
   fc.assert(fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 400 }), { maxLength: 60 }), (warnings) => {
     const fitted = fitWarnings(warnings)
-    return fitted.every((line) => line.length <= 256 && line.isWellFormed() && !/[\u0000-\u001f]/.test(line)) && fitted.join('').length <= 4_096 + 40
+    return fitted.every((line) => line.length <= 256 && line.isWellFormed() && !/\p{Cc}/u.test(line)) && fitted.join('').length <= 4_096 + 40
   }))
   t.pass()
 })

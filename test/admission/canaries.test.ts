@@ -2,7 +2,7 @@ import { test } from 'tap'
 import type { RuleContext } from '#policy/rule.ts'
 import { reviewCanary, reviewObject, type RulesContext } from '#admission/canaries.ts'
 import type { KubeObject } from '#api/objects.ts'
-import { AGENT, canary, finding, request } from './reviews.ts'
+import { AGENT, canary, finding, request } from './fixtures/reviews.ts'
 
 const FINDINGS = [finding(), finding({ severity: 'warn', rule: 'few-checks' }), finding({ severity: 'audit', rule: 'quiet' })]
 function context(findings = FINDINGS) {

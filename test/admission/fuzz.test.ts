@@ -2,8 +2,8 @@ import { test } from 'tap'
 import { createAdmissionServer, type AdmissionServer } from '#admission/server.ts'
 import { HOOK_PATHS } from '#admission/hooks.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
-import { selfSigned } from './certificate.ts'
-import { AGENT, applied, canary, NO_RULES, NOW, patchOf, request, reviewBody, stateOf, workload } from './reviews.ts'
+import { selfSigned } from './fixtures/certificate.ts'
+import { AGENT, applied, canary, NO_RULES, NOW, patchOf, request, reviewBody, stateOf, workload } from './fixtures/reviews.ts'
 
 /** Reviews with parts replaced, dropped, doubled and cut: whatever arrives, the answer is a review whose patch applies. */
 
@@ -40,7 +40,7 @@ const SEEDS: readonly AdmissionRequest[] = [
 
 const RUBBISH: readonly unknown[] = [
   null, 0, -1, 1.5, 1e308, '', '0', 'x'.repeat(300), '\u0000\ud800', true, false, [], {}, [null], [[]], { '': '' }, 'pending', 'failed', 'Failed: x',
-  { annotations: null }, { containers: null }, [{ image: 7 }], { metadata: { annotations: [] } }, 9_007_199_254_740_993,
+  { annotations: null }, { containers: null }, [{ image: 7 }], { metadata: { annotations: [] } }, Number.MAX_SAFE_INTEGER,
 ]
 const KEYS = ['', '__proto__', 'constructor', 'a/b~c', 'canarygate.dev/replicas', 'annotations', 'metadata', 'spec', 'template', 'deletionTimestamp']
 
@@ -87,7 +87,7 @@ function faultOf(code: number, answer: string, sent: string): string | undefined
   if ((response.patch === undefined) !== (response.patchType === undefined)) return 'patch without its type'
   if (!response.allowed && typeof response.status?.message !== 'string') return 'a denial without a message'
   if (response.patch !== undefined) applied(JSON.parse(sent).request.object, patchOf(response))
-  for (const warning of response.warnings ?? []) if (warning.length > 256 || /[\u0000-\u001f]/.test(warning)) return `a warning that does not fit: ${warning}`
+  for (const warning of response.warnings ?? []) if (warning.length > 256 || /\p{Cc}/u.test(warning)) return `a warning that does not fit: ${warning}`
   return undefined
 }
 

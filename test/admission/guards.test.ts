@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { type GuardContext, guardScale, guardWorkload } from '#admission/guards.ts'
 import type { KubeObject, Workload } from '#api/objects.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
-import { AGENT, canary, request, type Shape, workload } from './reviews.ts'
+import { AGENT, canary, request, type Shape, workload } from './fixtures/reviews.ts'
 
 const BREAK_GLASS = { 'canarygate.dev/break-glass': 'incident 4711' }
 const primary = (shape: Shape = {}): Workload => workload({ name: 'cart-primary', ...shape, labels: { 'canarygate.dev/role': 'primary', 'canarygate.dev/target': 'cart', ...shape.labels } })

@@ -5,8 +5,8 @@ import { connect } from 'node:tls'
 import { test } from 'tap'
 import type { Answer } from '#admission/answer.ts'
 import { type AdmissionServer, type AdmissionServerOptions, createAdmissionServer } from '#admission/server.ts'
-import { selfSigned } from './certificate.ts'
-import { AGENT, applied, canary, finding, NO_RULES, NOW, patchOf, request, reviewBody, stateOf, workload } from './reviews.ts'
+import { selfSigned } from './fixtures/certificate.ts'
+import { AGENT, applied, canary, finding, NO_RULES, NOW, patchOf, request, reviewBody, stateOf, workload } from './fixtures/reviews.ts'
 
 const PAIR = selfSigned('first')
 const JSON_HEADERS = { 'content-type': 'application/json' }
@@ -225,7 +225,7 @@ test('draining leaves an idle connection to its client, and ends as soon as that
   const { server, base, agent } = await listening(t, { limits: { drainMs: 0, idleMs: 60_000 } })
   await send(base, agent, '/mutate', reviewBody(UPDATE))
   let isOver = false
-  const done = server.drain().then(() => { isOver = true })
+  const done = server.drain().finally(() => { isOver = true })
   await new Promise((resolve) => { setTimeout(resolve, 250) })
   t.notOk(isOver, 'it waits for the connection, on which a request may be under way')
   agent.destroy()

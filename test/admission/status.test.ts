@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import type { Workload } from '#api/objects.ts'
 import { truthfulStatus } from '#admission/status.ts'
-import { applied, request, type Shape, workload } from './reviews.ts'
+import { applied, request, type Shape, workload } from './fixtures/reviews.ts'
 
 const GATE = 'canarygate.dev/gate'
 const HELM = { 'app.kubernetes.io/managed-by': 'Helm' }
@@ -23,20 +23,20 @@ const written = (stored: Workload, at: string): Workload => {
 }
 
 const rows = [
-  { name: 'an open gate holds the observed generation one back', stored: gated('pending'), then: { observedGeneration: 3, conditions: [{}, { status: 'True', reason: 'NewReplicaSetAvailable' }] } },
-  { name: 'an open gate never makes it negative', stored: gated('pending', { generation: 0 }), then: { observedGeneration: 0 } },
+  { name: 'an open gate holds the observed generation one back', stored: gated('pending'), gives: { observedGeneration: 3, conditions: [{}, { status: 'True', reason: 'NewReplicaSetAvailable' }] } },
+  { name: 'an open gate never makes it negative', stored: gated('pending', { generation: 0 }), gives: { observedGeneration: 0 } },
   { name: 'a rollback fails Progressing with its reason and the true generation', stored: gated(`failed: ${REASON}`),
-    then: { observedGeneration: 4, conditions: [{ type: 'Available', status: 'True' }, { type: 'Progressing', status: 'False', reason: 'ProgressDeadlineExceeded', message: REASON }] } },
-  { name: 'a rollback without a reason still says one', stored: gated('failed'), then: { conditions: [{}, { message: 'the canary was rolled back' }] } },
+    gives: { observedGeneration: 4, conditions: [{ type: 'Available', status: 'True' }, { type: 'Progressing', status: 'False', reason: 'ProgressDeadlineExceeded', message: REASON }] } },
+  { name: 'a rollback without a reason still says one', stored: gated('failed'), gives: { conditions: [{}, { message: 'the canary was rolled back' }] } },
   { name: 'a release of Helm, which looks at generations alone, never meets its generation after a rollback', stored: gated(`failed: ${REASON}`, { labels: HELM }),
-    then: { observedGeneration: 5, conditions: [{}, { status: 'False', reason: 'ProgressDeadlineExceeded', message: REASON }] } },
-  { name: 'an open gate treats Helm like everybody', stored: gated('pending', { labels: HELM }), then: { observedGeneration: 3 } },
+    gives: { observedGeneration: 5, conditions: [{}, { status: 'False', reason: 'ProgressDeadlineExceeded', message: REASON }] } },
+  { name: 'an open gate treats Helm like everybody', stored: gated('pending', { labels: HELM }), gives: { observedGeneration: 3 } },
 ]
 
-for (const { name, stored, then } of rows) {
+for (const { name, stored, gives } of rows) {
   test(name, async (t) => {
     const first = written(stored, '2026-11-21T10:00:00Z')
-    t.match(first.status, then)
+    t.match(first.status, gives)
     const second = written(first, '2026-11-21T10:00:07Z')
     t.same(second, first, 'the next write stores the same again, so the controller comes to rest')
   })
@@ -63,16 +63,16 @@ test('the stored object says what the gate is, not the copy of a writer that is 
   ])
 })
 
-const odd: readonly { readonly name: string; readonly status: unknown; readonly then: object }[] = [
-  { name: 'no conditions at all', status: { observedGeneration: 4 }, then: { conditions: [{ type: 'Progressing', status: 'False', message: REASON, lastUpdateTime: '2026-11-02T08:00:00Z' }] } },
-  { name: 'null conditions', status: { conditions: null }, then: { conditions: [{ type: 'Progressing' }] } },
-  { name: 'no condition of that type', status: { conditions: [{ type: 'Available', status: 'True', lastUpdateTime: 'a', lastTransitionTime: 'b' }] }, then: { conditions: [{ type: 'Available' }, { type: 'Progressing', lastUpdateTime: 'a' }] } },
-  { name: 'rubbish among the conditions', status: { conditions: [null, 7, { type: 'Progressing', status: 'True' }] }, then: { conditions: [null, 7, { type: 'Progressing', status: 'False' }] } },
+const odd: readonly { readonly name: string; readonly status: unknown; readonly gives: object }[] = [
+  { name: 'no conditions at all', status: { observedGeneration: 4 }, gives: { conditions: [{ type: 'Progressing', status: 'False', message: REASON, lastUpdateTime: '2026-11-02T08:00:00Z' }] } },
+  { name: 'null conditions', status: { conditions: null }, gives: { conditions: [{ type: 'Progressing' }] } },
+  { name: 'no condition of that type', status: { conditions: [{ type: 'Available', status: 'True', lastUpdateTime: 'a', lastTransitionTime: 'b' }] }, gives: { conditions: [{ type: 'Available' }, { type: 'Progressing', lastUpdateTime: 'a' }] } },
+  { name: 'rubbish among the conditions', status: { conditions: [null, 7, { type: 'Progressing', status: 'True' }] }, gives: { conditions: [null, 7, { type: 'Progressing', status: 'False' }] } },
 ]
-for (const { name, status, then } of odd) {
+for (const { name, status, gives } of odd) {
   test(`a rollback is told to a status with ${name}`, async (t) => {
     const stored = gated(`failed: ${REASON}`)
     const object = { ...stored, status } as Workload
-    t.match(applied(object, truthfulStatus(request({ object, oldObject: stored }))).status, then)
+    t.match(applied(object, truthfulStatus(request({ object, oldObject: stored }))).status, gives)
   })
 }

@@ -4,7 +4,7 @@ import type { Workload } from '#api/objects.ts'
 import { revisionOf } from '#api/revision.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
 import { mutateWorkload, type WorkloadContext } from '#admission/workloads.ts'
-import { AGENT, ALICE, applied, canary, context, finding, request, type Shape, SPEC, workload } from './reviews.ts'
+import { AGENT, ALICE, applied, canary, context, finding, request, type Shape, SPEC, workload } from './fixtures/reviews.ts'
 
 const REVISION = 'canarygate.dev/revision'
 const REPLICAS = 'canarygate.dev/replicas'
