@@ -178,6 +178,38 @@ for (const { name, polls, verdict, ...rest } of cases) {
   })
 }
 
+const dwells = [
+  { name: 'polls', polls: [poll(errors(5000, 0, 45_000, 20), { seconds: 60 })] },
+  { name: 'seconds', polls: times(2, poll(errors(5000, 0, 45_000, 20), { seconds: 14 })) },
+  { name: 'requests', polls: times(3, poll(errors(33, 0, 300, 0), { seconds: 30 })) },
+]
+for (const { name, polls } of dwells) {
+  test(`a step does not end before its dwell in ${name}`, async (t) => {
+    const certain = createConfig({ beta: 0.9, metrics: [{ name: 'errors', kind: 'rate', limit: 0.05 }] })
+    t.equal(run(polls, certain).verdict, 'Undecided')
+    t.equal(run([...polls, poll(errors(5000, 0, 45_000, 20), { seconds: 30 })], certain).verdict, 'Good')
+  })
+}
+
+test('three failures of the primary make both arms bad, two do not', async (t) => {
+  t.equal(run([poll(errors(50, 1, 200, 3))]).verdict, 'BothBad')
+  t.equal(run([poll(errors(50, 1, 150, 2))]).verdict, 'Undecided')
+})
+
+const reasons = [
+  { name: 'before the first poll that counts', polls: times(3, { ...HEALTHY, weight: 0 }), reason: 'nothing compared yet' },
+  { name: 'with requests that are too few to expect any at the canary', polls: [poll(errors(0, 0, 60, 0))], reason: 'too few requests to tell: 0 at this weight, about 360 more would do' },
+  { name: 'with a canary at its limit', polls: times(2, poll(errors(100, 1, 900, 1))), reason: 'too few requests to tell: 200 at this weight' },
+  { name: 'without a primary', polls: times(3, poll(errors(500, 50, 0, 0), { weight: 100 })), reason: 'canary fails 10 % of 1,500 requests, where 1 % is the limit: worse beyond doubt (less than 1 in 1,000,000)' },
+]
+for (const { name, polls, reason } of reasons) test(`the reason ${name}`, async (t) => t.equal(run(polls).reason, reason))
+
+test('the metric that is bad on both arms is the one that is told', async (t) => {
+  const config = createConfig({ metrics: [{ name: 'errors', kind: 'rate', limit: 0.01 }, { name: 'slow', kind: 'rate', limit: 0.1 }] })
+  const { reason } = run([poll({ ...errors(50, 0, 450, 0), slow: { nc: 50, kc: 6, np: 450, kp: 54 } })], config)
+  t.equal(reason, 'both arms are bad: canary fails 12 % of 50 requests, primary 12 % of 450')
+})
+
 test('trouble that begins late is told with the last polls, not drowned in the healthy hour', async (t) => {
   const { reason, verdict } = run([...times(700, HEALTHY), ...times(6, poll(errors(50, 10, 450, 2)))])
   t.equal(verdict, 'Worse')
@@ -235,4 +267,5 @@ test('impossible counts and a foreign state are broken wiring', async (t) => {
   t.throws(() => run([poll(errors(-1, 0, 1, 0))]), /count of -1/)
   t.throws(() => run([poll({ errors: { nc: 1, kc: [1], np: 1, kp: [] } })]), /count of undefined/)
   t.throws(() => judge(createState(CONFIG), HEALTHY, ERRORS), /another configuration/)
+  t.throws(() => judge(createState(ERRORS), HEALTHY, createConfig({ metrics: [{ name: 'other', kind: 'rate' }] })), /another configuration/)
 })

@@ -134,6 +134,24 @@ test('503 and a refused connection are tried once more, a POST answered with 503
   await t.rejects(client(t)({ url: gone.url }), { fault: 'unreachable', message: /ECONNREFUSED/ })
 })
 
+test('a refused connection is tried once more', async (t) => {
+  const { port } = await serve(t, (_, response) => response.end('here'))
+  // Nobody listens on the second loopback address: a pod that is just being replaced.
+  const answers = ['127.0.0.2', '127.0.0.1', '127.0.0.2', '127.0.0.2', '127.0.0.1']
+  const options: HttpOptions = { allowLoopback: true, resolve: async () => [{ address: answers.shift() ?? '', family: 4 }] }
+  t.match(await client(t, options)({ url: `http://pod.example:${port}`, method: 'POST' }), { body: 'here' })
+  t.equal(await faultOf(client(t, options)({ url: `http://pod.example:${port}` })), 'unreachable')
+  t.same(answers, ['127.0.0.1'], 'once, not twice')
+})
+
+test('a body is sent, credentials are not invented', async (t) => {
+  const { url } = await serve(t, (request, response) => {
+    response.write(`${request.method} ${request.headers.authorization} `)
+    request.pipe(response)
+  })
+  t.match(await client(t)({ url, method: 'POST', body: 'hello' }), { body: 'POST undefined hello' })
+})
+
 test('errors tell neither user, password nor query', async (t) => {
   const { url, server } = await serve(t, () => {})
   server.close()

@@ -23,6 +23,7 @@ const answers = [
   { name: 'a value that is no number is unavailable', body: success('vector', [series('12abc')]), gives: { kind: 'unavailable' } },
   { name: 'a value that is no string is unavailable', body: success('vector', [series(12)]), gives: { kind: 'unavailable' } },
   { name: 'an error in a 200', body: JSON.stringify({ status: 'error', errorType: 'bad_data', error: 'parse error' }), gives: { kind: 'unavailable', reason: 'error response: parse error' } },
+  { name: 'no status', body: JSON.stringify({ data: { resultType: 'vector', result: [series('1')] } }), gives: { kind: 'unavailable' } },
   { name: 'a login page', body: '<html>sign in</html>', gives: { kind: 'unavailable', reason: 'the answer is not one of a Prometheus query' } },
   { name: 'nothing', body: '', gives: { kind: 'unavailable' } },
   { name: 'null', body: 'null', gives: { kind: 'unavailable' } },
@@ -61,6 +62,7 @@ for (const { name, address, headers } of credentials) {
 test('a secret without credentials is unavailable, and nothing is sent', async (t) => {
   const { http, sent } = recording(200, '')
   t.match(await prometheus.query('x', { ...ADDRESS, secret: { user: 'u' } }, http, SIGNAL), { kind: 'unavailable', reason: /secret/ })
+  t.match(await prometheus.query('x', { ...ADDRESS, secret: { username: 'u' } }, http, SIGNAL), { kind: 'unavailable', reason: /secret/ })
   t.match(await prometheus.query('x', { at: 0, intervalSeconds: 60 }, http, SIGNAL), { kind: 'unavailable', reason: /address/ })
   t.match(await prometheus.query('x', { ...ADDRESS, url: 'file:///etc/passwd' }, http, SIGNAL), { kind: 'unavailable', reason: /address/ })
   t.same(sent, [])
