@@ -11,6 +11,7 @@ import { reconcile, type Ports } from '#agent/reconcile.ts'
 import { createSavedStatuses } from '#agent/saved-status.ts'
 import { createVigil } from '#agent/vigil.ts'
 import type { KubeClient } from '#kube/client.ts'
+import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
 import type { Http } from '#metrics/provider.ts'
@@ -45,6 +46,8 @@ export type Agent = {
 
 /** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
 const GATE_PREFIX = 'gate:'
+/** A watch needs about this long to bring what a write collided with. */
+const CONFLICT_MS = 50
 
 export function createAgent(options: AgentOptions): Agent {
   const { client, events, log, now, random, isLeader } = options
@@ -106,8 +109,15 @@ export function createAgent(options: AgentOptions): Agent {
       vigil.forget(key)
       return undefined
     }
-    const wakeAt = await reconcile(key, portsOf(key))
-    return wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
+    try {
+      const wakeAt = await reconcile(key, portsOf(key))
+      return wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
+    } catch (err) {
+      // Somebody wrote first (a Gateway's status, a person, our own last write that the watch has yet to bring): look again.
+      if (!isConflict(err)) throw err
+      log.debug({ err, canary: key }, 'conflict')
+      return CONFLICT_MS
+    }
   }
 
   const queue = createQueue({ work, log, now, ...(options.onWorked ? { onWorked: options.onWorked } : {}) })

@@ -1,20 +1,19 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName, DEFAULT_REVISION_HISTORY_LIMIT } from '#api/defaults.ts'
 import {
-  ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_REVISION,
-  ANNOTATION_STABLE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_REVISION, LABEL_TARGET, roleName, snapshotName, type Command,
-  type Role,
+  ANNOTATION_FLAGGER_PROMOTE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role,
 } from '#api/names.ts'
 import type { KubeObject, ObjectRef, PodTemplate, Service, Workload } from '#api/objects.ts'
 import { revisionOf } from '#api/revision.ts'
 import type { Caches } from '#agent/caches.ts'
-import { covers } from '#agent/covers.ts'
+import { covers, isMerged } from '#agent/covers.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { isConflict } from '#kube/error.ts'
 import type { Effect, Seen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { renderApex, renderServices } from '#workload/services.ts'
 import { nextOrder, prune, renderSnapshot, snapshotsOf, templateOf } from '#workload/snapshot.ts'
+import { forgetPatch, gatePatch, holdPatch, releasePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
 import { renderWorkload } from '#workload/workload.ts'
 
 export type ApplyContext = {
@@ -51,27 +50,25 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
       await client.patch(workloadRef(canary, effect.role), { spec: { replicas: effect.replicas } }, 'merge', { fieldManager: FIELD_MANAGER })
       return
     case 'setRoutes':
-      await writeAll(provider.render(canary, effect.routes, caches.reader), context)
+      await applyAll(provider.render(canary, effect.routes, caches.reader), context)
       return
     case 'releaseRoutes':
-      await writeAll(provider.release(canary, caches.reader).map(withoutOwners), context)
+      await applyAll(provider.release(canary, caches.reader), context)
       return
     case 'holdTarget':
-      await patchTarget(canary, { [ANNOTATION_REPLICAS]: String(effect.replicas) }, context, { spec: { replicas: 0 } })
+      await patchTarget(canary, holdPatch(targetOf(canary, caches), effect.replicas), context)
       return
     case 'unpauseTarget':
-      await patchTarget(canary, { [ANNOTATION_STABLE]: null }, context, { spec: { paused: null } })
+      await patchTarget(canary, unpausePatch(), context)
       return
     case 'markGate':
-      await patchTarget(canary, { [ANNOTATION_GATE]: effect.gate, [ANNOTATION_REVISION]: effect.revision }, context)
+      await patchTarget(canary, gatePatch(effect.gate, effect.revision), context)
       return
     case 'releaseTarget':
       await release(canary, effect.revision, effect.replicas, context)
       return
     case 'forgetTarget':
-      await patchTarget(canary, Object.fromEntries(
-        [ANNOTATION_REPLICAS, ANNOTATION_GATE, ANNOTATION_REVISION, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE].map((name) => [name, null]),
-      ), context)
+      await patchTarget(canary, forgetPatch(), context)
       return
     case 'consume':
       await consume(canary, effect.commands, namespace, context)
@@ -98,11 +95,55 @@ function targetOf(canary: Canary, caches: Caches): Workload {
   return target
 }
 
+/** Objects that are rendered only where something differs. */
+async function applyAll(objects: readonly KubeObject[], { client }: ApplyContext): Promise<void> {
+  for (const object of objects) await write(object, client)
+}
+
 async function writeAll(objects: readonly KubeObject[], { client, caches }: ApplyContext): Promise<void> {
   for (const object of objects) {
     const { name, namespace } = object.metadata
     const ref = { apiVersion: object.apiVersion, kind: object.kind, name, ...(namespace === undefined ? {} : { namespace }) }
-    if (!covers(caches.reader.get(ref), object)) await client.apply(object, { fieldManager: FIELD_MANAGER, force: true })
+    if (!covers(caches.reader.get(ref), object)) await write(object, client)
+  }
+}
+
+async function write(object: KubeObject, client: KubeClient): Promise<void> {
+  const written = await client.apply(object, { fieldManager: FIELD_MANAGER, force: true })
+  if (object.metadata.labels?.[LABEL_MANAGED_BY] !== MANAGED_BY) await disown(written, client)
+}
+
+type ManagedFields = { readonly manager?: string; readonly fieldsV1?: Readonly<Record<string, unknown>> }
+
+/** Further tries where somebody writes at the same time. */
+const DISOWN_TRIES = 5
+
+/**
+ * Gives the spec of an object of the user's back to its managers after a write of ours: what we set stays set, but no longer counts as
+ * ours, or the user's next `kubectl apply --server-side` would end in a conflict with us. The webhook and the agent keep it as it must be.
+ * A crash in between leaves just that conflict, until our next write.
+ */
+async function disown(written: KubeObject, client: KubeClient): Promise<void> {
+  const ref = { apiVersion: written.apiVersion, kind: written.kind, name: written.metadata.name, namespace: written.metadata.namespace ?? '' }
+  let object: KubeObject | undefined = written
+  for (let tries = 0; object && tries < DISOWN_TRIES; tries += 1) {
+    const { resourceVersion, managedFields = [] } = object.metadata as KubeObject['metadata'] & { readonly managedFields?: readonly ManagedFields[] }
+    const isOurs = ({ manager, fieldsV1 }: ManagedFields): boolean => manager === FIELD_MANAGER && fieldsV1?.['f:spec'] !== undefined
+    if (!managedFields.some(isOurs)) return
+    const others = managedFields.flatMap((entry): ManagedFields[] => {
+      if (!isOurs(entry)) return [entry]
+      const { 'f:spec': _, ...rest } = entry.fieldsV1 ?? {}
+      return Object.keys(rest).length > 0 ? [{ ...entry, fieldsV1: rest }] : []
+    })
+    // No entry left at all reads as "leave them": one empty entry is how the API server is told to drop all.
+    const metadata = { resourceVersion, managedFields: others.length > 0 ? others : [{}] }
+    try {
+      await client.patch(ref, { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
+      return
+    } catch (err) {
+      if (!isConflict(err)) throw err
+      object = await client.get(ref)
+    }
   }
 }
 
@@ -185,24 +226,14 @@ async function pruneSnapshots(canary: Canary, keep: readonly string[], { client,
   }
 }
 
-/** Changes annotations (null removes) and spec fields of the target; nothing is sent when it already says so. */
-async function patchTarget(
-  canary: Canary, annotations: Readonly<Record<string, string | null>>, { client, caches }: ApplyContext, more: { readonly spec?: Readonly<Record<string, unknown>> } = {},
-): Promise<void> {
-  const target = targetOf(canary, caches)
-  const isSame = Object.entries(annotations).every(([name, value]) => (target.metadata.annotations?.[name] ?? null) === value)
-    && Object.entries(more.spec ?? {}).every(([name, value]) => (target.spec[name] ?? null) === value)
-  if (isSame) return
-  await client.patch(targetRef(canary), { metadata: { annotations }, ...more }, 'merge', { fieldManager: FIELD_MANAGER })
+/** Merges a patch into the target; nothing is sent when it already says so. */
+async function patchTarget(canary: Canary, patch: MergePatch, { client, caches }: ApplyContext): Promise<void> {
+  if (!isMerged(targetOf(canary, caches), patch)) await client.patch(targetRef(canary), patch, 'merge', { fieldManager: FIELD_MANAGER })
 }
 
 /** Gives the target the template that the primary serves, and its replicas: whole, so that nothing of a failed revision stays in it. */
 async function release(canary: Canary, revision: string, replicas: number, context: ApplyContext): Promise<void> {
-  const { client, caches } = context
-  const target = targetOf(canary, caches)
-  const paused = target.spec.paused === undefined ? [] : [{ op: 'remove', path: '/spec/paused' }]
-  const template = revisionOf(target.spec.template) === revision ? [] : [{ op: 'replace', path: '/spec/template', value: await templateOfRevision(canary, revision, context) }]
-  await client.patch(targetRef(canary), [...template, ...paused, { op: 'replace', path: '/spec/replicas', value: replicas }], 'json', { fieldManager: FIELD_MANAGER })
+  await patchTarget(canary, releasePatch(targetOf(canary, context.caches), await templateOfRevision(canary, revision, context), replicas), context)
 }
 
 async function setFinalizers(client: KubeClient, canary: Canary, finalizers: readonly string[]): Promise<void> {

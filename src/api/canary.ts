@@ -32,6 +32,7 @@ export type Phase = (typeof PHASES)[number]
 export const HOOK_TYPES = [
   'rollout', 'pre-rollout', 'confirm-rollout', 'confirm-traffic-increase', 'confirm-promotion', 'post-rollout', 'rollback', 'event',
 ] as const
+export type HookType = (typeof HOOK_TYPES)[number]
 
 const StringMatch = Type.Object({
   exact: text(), prefix: text(), suffix: text(), regex: text(),
@@ -220,7 +221,12 @@ const GateStatus = Type.Object({
   reason: text('Why the last decision was taken, in words.'),
   effectiveWeight: Type.Optional(Type.Number({ description: 'The share that the router really gives, where it differs.' })),
   requestedBy: text(),
-  lastCommand: text('The command last consumed and who gave it.'),
+  lastCommand: text('The command last acted upon, who gave it and why.'),
+  taken: Type.Optional(Type.Array(Type.String(), { description: 'Commands acted upon whose annotations are still there: they are taken away, not obeyed again.' })),
+  bypass: text('Who asked for a promotion without the rest of the analysis, and why.'),
+  released: Type.Optional(Type.Integer({ description: 'Index of the hold that `resume` has opened.' })),
+  hooksAt: text('When hooks were last asked while no request reached the canary.'),
+  hooksDue: Type.Optional(Type.Boolean({ description: 'The post-rollout hooks of a failed run are still to be called.' })),
   leaderEpoch: Type.Optional(Type.Integer()),
   judge: anything(),
 })

@@ -53,6 +53,9 @@ export const ANNOTATION_FLAGGER_PROMOTE = 'flagger.app/promote'
 export const ANNOTATION_RESTARTED_AT = 'kubectl.kubernetes.io/restartedAt'
 export const ANNOTATION_LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 
+/** Node label that no node has: what "zero replicas" means to a DaemonSet. Flagger's key. */
+export const SCALE_TO_ZERO = 'flagger.app/scale-to-zero'
+
 export const FINALIZER = 'finalizer.flagger.app'
 
 export type Role = 'primary' | 'canary'

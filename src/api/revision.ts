@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { PodTemplate } from '#api/objects.ts'
-import { ANNOTATION_RESTARTED_AT } from '#api/names.ts'
+import { ANNOTATION_RESTARTED_AT, SCALE_TO_ZERO } from '#api/names.ts'
 
 /** Changes when the hash's input or form changes, so that an upgrade re-baselines instead of starting runs. */
 export const REVISION_HASH_VERSION = '1'
@@ -28,12 +28,14 @@ const isEmpty = (value: unknown): boolean =>
 
 /**
  * Revision of an admitted (so: defaulted) pod template: `1` + ten hex digits of SHA-256 over its canonical JSON.
- * A restart mark is left out: `kubectl rollout restart` asks for new pods, not for another revision.
+ * Left out: a restart mark, which asks for new pods and not for another revision, and the label that holds a DaemonSet at no pods.
  */
 export function revisionOf(template: PodTemplate): string {
   const { [ANNOTATION_RESTARTED_AT]: _, ...annotations } = template.metadata?.annotations ?? {}
   const { 'pod-template-hash': __, ...labels } = template.metadata?.labels ?? {}
-  const hashed = { metadata: { labels, annotations }, spec: template.spec }
+  const { nodeSelector, ...spec } = template.spec as PodTemplate['spec'] & { readonly nodeSelector?: Readonly<Record<string, string>> }
+  const { [SCALE_TO_ZERO]: ___, ...nodes } = nodeSelector ?? {}
+  const hashed = { metadata: { labels, annotations }, spec: { ...spec, nodeSelector: nodes } }
   return REVISION_HASH_VERSION + createHash('sha256').update(canonicalJson(hashed)).digest('hex').slice(0, REVISION_HEX_DIGITS)
 }
 

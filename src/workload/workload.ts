@@ -1,5 +1,5 @@
 import type { Canary } from '#api/canary.ts'
-import { ANNOTATION_RESTARTED_AT, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, type Role } from '#api/names.ts'
+import { ANNOTATION_RESTARTED_AT, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, type Role, SCALE_TO_ZERO } from '#api/names.ts'
 import type { LabelSelector, PodTemplate, Workload } from '#api/objects.ts'
 import { restartedAt } from '#api/revision.ts'
 import { ownedBy } from '#api/selectors.ts'
@@ -14,9 +14,6 @@ export type WorkloadOptions = {
   /** A restart asked for by `kubectl rollout restart`. Left out: the mark that the existing pods of this revision carry stays. */
   readonly restartedAt?: string | undefined
 }
-
-/** Node label that no node has: what "zero replicas" means to a DaemonSet. Flagger's key. */
-export const SCALE_TO_ZERO = 'flagger.app/scale-to-zero'
 
 /** Copied from the target when it has them. `paused` is not: a copy that does not roll could never become ready. */
 const COPIED_FIELDS = ['strategy', 'updateStrategy', 'minReadySeconds', 'progressDeadlineSeconds', 'revisionHistoryLimit'] as const
