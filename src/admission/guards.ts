@@ -41,7 +41,7 @@ export function guardWorkload(request: AdmissionRequest, context: GuardContext):
   if (oldObject === undefined || (operation !== 'UPDATE' && operation !== 'DELETE')) return PASSES
   const role = roleOf(oldObject)
   if (role === undefined || isSystemUser(user) || context.agentUsers.includes(user.username)) return PASSES
-  const name = request.name || oldObject.metadata.name
+  const { name } = request
   const target = labelOf(oldObject, LABEL_TARGET) ?? name.slice(0, -`-${role}`.length)
   // Without a living Canary it is nobody's: cleaning up what was left is right.
   const canary = context.canaryFor(namespace, kind, target)

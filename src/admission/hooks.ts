@@ -4,6 +4,7 @@ import { type Answer, allowed, denied, type FailurePolicy, patched } from '#admi
 import { reviewCanary, reviewObject } from '#admission/canaries.ts'
 import { guardScale, guardWorkload, type Verdict } from '#admission/guards.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
+import { keepServing } from '#admission/services.ts'
 import type { AdmissionRules, AdmissionState } from '#admission/state.ts'
 import { truthfulStatus } from '#admission/status.ts'
 import { isExcluded } from '#admission/target.ts'
@@ -15,6 +16,7 @@ export type HookPath = (typeof HOOK_PATHS)[number]
 /** The hooks, with the failure policy that their webhooks have in `manifests/install/webhook`. */
 export const FAILURE_POLICIES = {
   workloads: 'Ignore',
+  services: 'Ignore',
   status: 'Ignore',
   canaries: 'Fail',
   deletions: 'Ignore',
@@ -46,7 +48,9 @@ const RULED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
 export function hookOf(path: HookPath, { group, resource, subResource, operation }: AdmissionRequest): HookName {
   const isWorkload = group === 'apps' && (resource === 'deployments' || resource === 'daemonsets')
   switch (path) {
-    case '/mutate': return isWorkload && subResource === '' ? 'workloads' : 'none'
+    case '/mutate':
+      if (subResource !== '') return 'none'
+      return isWorkload ? 'workloads' : group === '' && resource === 'services' ? 'services' : 'none'
     case '/status': return isWorkload && resource === 'deployments' && subResource === 'status' ? 'status' : 'none'
     case '/validate':
       if (isWorkload) return subResource === '' ? 'guards' : subResource === 'scale' && resource === 'deployments' ? 'scale' : 'none'
@@ -61,6 +65,7 @@ export const judge = (hook: HookName, request: AdmissionRequest, ports: HookPort
 
 const JUDGES = {
   workloads: judgeWorkload,
+  services: (request, { state, agentUsers }) => ({ answer: patched(keepServing(request, { agentUsers, objects: state.objects })), findings: [] }),
   status: (request) => ({ answer: patched(truthfulStatus(request)), findings: [] }),
   canaries: judgeRules,
   deletions: judgeRules,

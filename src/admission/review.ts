@@ -62,7 +62,8 @@ export function parseReview(body: unknown): ParsedReview {
       subResource: text(request['subResource']),
       kind: isRecord(request['kind']) ? text(request['kind']['kind']) : '',
       namespace: text(request['namespace']),
-      name: text(request['name']),
+      // A deletion of a whole collection names its objects nowhere else.
+      name: text(request['name']) || text(oldObject?.metadata.name) || text(object?.metadata.name),
       user: userOf(request['userInfo']),
       dryRun: request['dryRun'] === true,
       ...(isAbsent(object) ? {} : { object }),

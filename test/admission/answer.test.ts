@@ -93,6 +93,10 @@ test('equality of JSON knows no order of keys, but of items', async (t) => {
   for (const [a, b] of [[{ a: 1 }, { a: 2 }], [[1, 2], [2, 1]], [[], {}], [{}, []], [null, {}], [{ a: undefined }, { b: 1 }], [1, '1']]) t.notOk(sameJson(a, b))
 })
 
+test('a review without a name is named by its object, as one object of a deleted collection is', async (t) => {
+  t.match(parseReview(JSON.parse(reviewBody(request({ name: '', operation: 'DELETE', oldObject: workload({ name: 'cart-primary' }) })))), { request: { name: 'cart-primary' } })
+})
+
 const malformed: readonly [string, unknown, RegExp, string][] = [
   ['a list', [], /not a JSON object/, ''],
   ['another kind', { kind: 'Pod', apiVersion: 'v1', request: { uid: 'u' } }, /kind is "Pod"/, 'u'],

@@ -101,7 +101,7 @@ test(`${RUNS} mangled reviews (seed ${SEED}): always a review, and every patch a
   const quiet = (): undefined => undefined
   const server = createAdmissionServer({
     state: stateOf({ objects: { get: () => workload({ annotations: OWNED }), list: () => [] } }), rules: NO_RULES, agentUsers: [AGENT], ownNamespace: 'canarygate', tls: selfSigned(), now: () => NOW, random: () => 0.5,
-    log: { debug: quiet, info: quiet, warn: quiet, error: (...line: unknown[]) => { errors.push(line[0]) } },
+    log: { debug: quiet, info: quiet, warn: quiet, error: (...line: unknown[]) => { errors.push(String((line[0] as { readonly err?: unknown }).err)) } },
   })
   const random = createRandom(SEED)
   const bodies = SEEDS.map((seed) => reviewBody(seed))
