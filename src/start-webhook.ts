@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { Canary } from '#api/canary.ts'
-import { FLAGGER_API_VERSION, GATE_ENABLED, LABEL_GATE } from '#api/names.ts'
-import type { KubeObject, ObjectReader } from '#api/objects.ts'
+import { FLAGGER_API_VERSION, GATE_ENABLED, GATE_GROUP, LABEL_GATE } from '#api/names.ts'
+import { objectKey, type KubeObject, type ObjectMeta, type ObjectReader } from '#api/objects.ts'
 import { createAdmissionServer, type CertificatePair } from '#admission/server.ts'
 import type { AdmissionState } from '#admission/state.ts'
 import { refuseUnusable } from '#certs/refuse.ts'
@@ -30,13 +30,19 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
     indexes: { target: (object) => [targetKey(object.metadata.namespace, (object as Canary).spec.targetRef.kind, (object as Canary).spec.targetRef.name)] },
   })
   const namespaces = follow('v1', 'Namespace', { transform: ({ apiVersion, kind, metadata }) => ({ apiVersion, kind, metadata }) })
+  // Who is an adopted target and who a generated workload: a review of `scale` says neither.
+  const workloads = follow('apps/v1', 'Deployment', { transform: ({ apiVersion, kind, metadata }) => ({ apiVersion, kind, metadata: marksOf(metadata) }) })
   const objects: ObjectReader = {
-    get: (ref) => (ref.kind === 'Canary' ? canaries.get(`${ref.namespace ?? ''}/${ref.name}`) : undefined),
+    get: (ref) => {
+      const key = objectKey(ref)
+      return ref.kind === 'Canary' ? canaries.get(key) : ref.kind === 'Deployment' ? workloads.get(key) : undefined
+    },
     list: (_apiVersion, kind, namespace) => (kind === 'Canary' ? canaries.list(namespace) : []),
   }
+  const reflectors = [canaries, namespaces, workloads]
   const defaultProvider = env['DEFAULT_PROVIDER'] ?? 'kubernetes'
   const state: AdmissionState = {
-    synced: () => canaries.hasSynced() && namespaces.hasSynced(),
+    synced: () => reflectors.every((reflector) => reflector.hasSynced()),
     canaryFor: (namespace, kind, name) => canaries.byIndex('target', targetKey(namespace, kind, name))[0] as Canary | undefined,
     isGated: (namespace) => namespaces.get(namespace)?.metadata.labels?.[LABEL_GATE] === GATE_ENABLED,
     defaultsFor: () => ({ spec: { targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: '' }, analysis }, policyName: 'default' }),
@@ -53,7 +59,7 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
     tls,
   })
 
-  for (const reflector of [canaries, namespaces]) reflector.start()
+  for (const reflector of reflectors) reflector.start()
   await server.app.listen({ host: '0.0.0.0', port: Number(env['HTTPS_PORT'] ?? PORT) })
   log.info({ port: PORT }, 'serving admission reviews')
   const stopPolling = pollPair(tlsDirectory, (pair) => server.setCertificate(pair), (err) => log.error({ err }, 'certificate cannot be read'))
@@ -64,8 +70,17 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
   })
   stopPolling()
   await server.drain()
-  await Promise.all([canaries.stop(), namespaces.stop()])
+  await Promise.all(reflectors.map((reflector) => reflector.stop()))
   await client.close()
+}
+
+/** Our own labels and annotations alone: a few bytes for each of thousands of workloads. */
+function marksOf({ name, namespace, resourceVersion, uid, labels, annotations }: ObjectMeta): ObjectMeta {
+  const own = (marks: Readonly<Record<string, string>> = {}) => Object.fromEntries(Object.entries(marks).filter(([key]) => key.startsWith(`${GATE_GROUP}/`)))
+  return {
+    name, labels: own(labels), annotations: own(annotations),
+    ...(namespace === undefined ? {} : { namespace }), ...(resourceVersion === undefined ? {} : { resourceVersion }), ...(uid === undefined ? {} : { uid }),
+  }
 }
 
 const targetKey = (namespace: string | undefined, kind: string, name: string): string => `${namespace ?? ''}/${kind}/${name}`
