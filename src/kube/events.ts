@@ -114,7 +114,7 @@ function renderEvent({ apiVersion, kind, metadata }: Regarding, news: EventNews,
 }
 
 const timestamp = (unixMs: number): string => new Date(unixMs).toISOString().replace(/\.\d+Z$/, 'Z')
-const suffix = (unixMs: number, random: number): string => unixMs.toString(16) + Math.floor(random * 0x10000).toString(16).padStart(4, '0')
+const suffix = (unixMs: number, random: number): string => Math.floor(unixMs).toString(16) + Math.floor(random * 0x10000).toString(16).padStart(4, '0')
 
 /** At most 1024 bytes, without half a character at the end. */
 function truncated(message: string): string {
