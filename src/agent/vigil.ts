@@ -1,11 +1,12 @@
 import type { Canary, JudgeMode } from '#api/canary.ts'
+import { parseDuration } from '#api/duration.ts'
 import { LABEL_ROLE, type Role } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
 import type { Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
 import { createConfig, type JudgeConfig, type MetricSettings } from '#judge/config.ts'
-import { createState, judge, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
-import type { JudgeState } from '#judge/state.ts'
+import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
+import type { JudgeState, Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
 import { absorbRound, EMPTY_EMBEDDED, ERRORS, LATENCY, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
@@ -44,6 +45,8 @@ const LATENCY_TOLERANCE = 2
 
 export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
   const watches = new Map<string, Watch>()
+  /** How failures clump outlives a run: without it the first minutes of the next are judged as if they never did. */
+  const memories = new Map<string, Memory>()
 
   async function poll(canary: Canary, seen: Seen, watch: Watch): Promise<Watch> {
     const weight = seen.routes?.canary ?? 0
@@ -51,12 +54,12 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
       deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now, names: settingsOf(canary),
     })
     const at = now()
-    const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, { weight, pollSeconds: POLL_SECONDS, nowMs: at })
+    const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, { weight, pollSeconds: POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary) })
     if (problems.length > 0) log.debug({ canary: objectKey(canary.metadata), problems }, 'pods scraped with problems')
     const fresh = { ...watch, embedded, weight, nextAt: at + POLL_SECONDS * 1_000 }
     if (!counted) return fresh
     const config = watch.config ?? configOf(canary, embedded)
-    const state = watch.state ?? createState(config)
+    const state = watch.state ?? createState(config, memories.get(objectKey(canary.metadata)))
     const judged = judge(state, { ...counted, metrics: Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name))) }, config)
     return { ...fresh, config, state: judged.state, last: judged, nextAt: at + secondsToNextPoll(judged.state, skewSeconds, config) * 1_000 }
   }
@@ -68,7 +71,9 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
       const isRunning = (phase === 'Progressing' || phase === 'WaitingPromotion') && !seen.deleting && seen.canary?.readyReplicas !== 0
       const revision = canary.status?.lastAppliedSpec ?? ''
       if (!isRunning) {
-        if (phase !== 'Progressing' && phase !== 'WaitingPromotion') watches.delete(key)
+        const ended = phase !== 'Progressing' && phase !== 'WaitingPromotion' ? watches.get(key) : undefined
+        if (ended?.state) memories.set(key, memoryOf(ended.state))
+        if (ended) watches.delete(key)
         return { judgement: undefined, nextAt: undefined }
       }
       const known = watches.get(key)
@@ -88,9 +93,16 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
       const watch = watches.get(key)
       return watch && measureEmbedded(watch.embedded, metric, 'canary', windowSeconds, now())
     },
-    forget: (key) => { watches.delete(key) },
+    forget(key) {
+      watches.delete(key)
+      memories.delete(key)
+    },
   }
 }
+
+/** Seconds that some metric of this Canary looks back; ten minutes at least, so that a change of settings in mid-run finds its data. */
+const longestWindow = (canary: Canary): number =>
+  Math.max(600, ...(canary.spec.analysis.metrics ?? []).map(({ interval }) => (parseDuration(interval ?? '') ?? 0) / 1_000))
 
 /** A Canary that a person wrote keeps Flagger's verdicts unless it asks for more; one of ours has the judge. */
 export const judgeMode = (canary: Canary): JudgeMode =>
@@ -142,7 +154,7 @@ function configOf(canary: Canary, embedded: EmbeddedState): JudgeConfig {
   const success = bound('request-success-rate')
   const minimum = success?.thresholdRange?.min ?? success?.threshold
   const maximum = bound('error-rate')?.thresholdRange?.max
-  const limit = minimum !== undefined && minimum < 100 ? (100 - minimum) / 100 : maximum !== undefined && maximum > 0 ? maximum / 100 : undefined
+  const limit = minimum !== undefined && minimum >= 0 && minimum < 100 ? (100 - minimum) / 100 : maximum !== undefined && maximum > 0 ? maximum / 100 : undefined
   const duration = bound('request-duration')
   const slo = duration?.thresholdRange?.max ?? duration?.threshold
   const common = { ...(tolerance === undefined ? {} : { tolerance }), ...(floor === undefined ? {} : { floor }) }
