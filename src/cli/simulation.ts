@@ -78,7 +78,7 @@ const TAKEOVER_MS = 8_000
 const MAX_TURNS = 200
 
 export function simulate(options: SimulationOptions): { timeline: readonly TimelineEntry[]; end: SimulationEnd } {
-  const { spec, podStartMs, untilMs } = options
+  const { podStartMs, untilMs } = options
   const model: Model = {
     target: { image: options.image, wanted: options.replicas, adopted: true, replicas: 0, gate: undefined, held: false },
     primary: { revision: options.image, replicas: options.replicas, readyAt: 0, restartedAt: undefined },

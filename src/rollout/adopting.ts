@@ -1,4 +1,5 @@
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
+import { firstCommand, refuse } from '#rollout/commands.ts'
 import type { Effect, PhaseStep } from '#rollout/decision.ts'
 import { route } from '#rollout/routing.ts'
 import { canaryOf, enter, normal, notReady, once, primaryOf, RECHECK_MS, targetOf, timestamp, warning, withGate } from '#rollout/status.ts'
@@ -14,6 +15,8 @@ export const initializing: PhaseStep = (before, seen, now) => {
     const told = once(before, warning('CanaryTargetMissing', `${seen.spec.targetRef.kind.toLowerCase()} ${targetOf(seen)} not found: waiting for it`))
     return { status: told.status, effects: [], news: told.news, wakeAt: undefined }
   }
+  const command = firstCommand(seen)
+  if (command) return refuse({ status: before, effects: [], news: [], wakeAt: now }, command, `${canaryOf(seen)} is not initialised yet`, now)
   const revision = adoptedRevision(before.lastPromotedSpec, seen)
   const status = enter0(before, now)
   const replicas = target.wantedReplicas

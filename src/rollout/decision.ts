@@ -1,4 +1,4 @@
-import type { CanarySpec, CanaryStatus } from '#api/canary.ts'
+import type { CanarySpec, CanaryStatus, HookType, Phase } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
 import type { Command, Role } from '#api/names.ts'
 import type { Routes } from '#api/routes.ts'
@@ -28,6 +28,8 @@ export type Seen = {
   readonly provider: ProviderSeen
   /** The answers to what `wanted` asked for in this turn. */
   readonly check: Check | undefined
+  /** Answers of the hooks asked for in this turn (see `wantedHooks`); undefined: nobody here can ask hooks, and none counts. */
+  readonly hooks?: readonly HookAnswer[] | undefined
   /** The judge's word on the canary against the primary; undefined while nobody watches. */
   readonly judgement: JudgementSeen | undefined
 }
@@ -37,6 +39,11 @@ export type JudgementSeen = {
   readonly verdict: 'Worse' | 'NoData' | 'BothBad' | 'Suspect' | 'Good' | 'Undecided'
   readonly words: string
 }
+
+/** A hook to be called; `phase` goes into its payload. */
+export type HookCall = { readonly name: string; readonly type: HookType; readonly phase: Phase }
+/** `ok`: it answered 200 to 202. `message`: why not, in the receiver's own words where it has any. */
+export type HookAnswer = { readonly name: string; readonly type: HookType; readonly ok: boolean; readonly message: string }
 
 export type CommandSeen = { readonly command: Command; readonly reason: string; readonly by: string }
 
@@ -123,6 +130,8 @@ export type Decision = {
   readonly news: readonly News[]
   /** When to look again without being woken (Unix ms); undefined: only when something changes. */
   readonly wakeAt: number | undefined
+  /** Hooks whose answers this decision waits for: with them, the same step decides further. */
+  readonly asks?: readonly HookCall[]
 }
 
 export type PhaseStep = (status: CanaryStatus, seen: Seen, now: number) => Decision

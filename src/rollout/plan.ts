@@ -11,6 +11,8 @@ export type PlanStep = {
   readonly intervalMs: number
   /** Stops here until somebody resumes or promotes. */
   readonly hold: boolean
+  /** No live request yet: the canary gets copies, whose answers are thrown away. */
+  readonly mirror?: true
 }
 
 export type Plan = {
@@ -36,11 +38,14 @@ export function strategyOf(spec: CanarySpec): Strategy {
   return (spec.analysis.match?.length ?? 0) > 0 ? 'a-b' : 'blue-green'
 }
 
-/** What an analysis with these settings will do. Settings that cannot work are the rules' business: the plan stays finite for any input. */
-export function planOf(spec: CanarySpec): Plan {
+/**
+ * What an analysis with these settings will do. Settings that cannot work are the rules' business: the plan stays finite for any input.
+ * `provider`: the router in use, where the Canary names none.
+ */
+export function planOf(spec: CanarySpec, provider: string | undefined = spec.provider): Plan {
   const intervalMs = intervalMsOf(spec)
   const strategy = strategyOf(spec)
-  const steps = strategy === 'weighted' ? weightedSteps(spec, intervalMs) : iterationSteps(spec, intervalMs)
+  const steps = strategy === 'weighted' ? [...mirrorStep(spec, provider, intervalMs), ...weightedSteps(spec, intervalMs)] : iterationSteps(spec, intervalMs)
   return {
     strategy,
     steps,
@@ -50,6 +55,12 @@ export function planOf(spec: CanarySpec): Plan {
     rollbackMs: thresholdOf(spec) * intervalMs,
   }
 }
+
+/** Copies of requests need a router: a Service alone cannot send them. */
+export const mirrors = (spec: CanarySpec, provider: string | undefined): boolean => (spec.analysis.mirror ?? false) && provider !== 'kubernetes'
+
+const mirrorStep = (spec: CanarySpec, provider: string | undefined, intervalMs: number): PlanStep[] =>
+  (mirrors(spec, provider) ? [{ weight: 0, intervalMs, hold: false, mirror: true }] : [])
 
 function weightedSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
   const { stepWeight = 0, stepWeights, maxWeight = 100 } = spec.analysis
@@ -75,19 +86,29 @@ function iterationSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
   return Array.from({ length: spec.analysis.iterations ?? 0 }, () => ({ weight: 0, intervalMs, hold: false }))
 }
 
+/**
+ * Index of the step under way. A plan that was edited since is entered at the last step that gives no more than the canary has already:
+ * an edit alone never raises the weight. -1: all its steps give more.
+ */
+export function positionOf(plan: Plan, step: number, weight: number): number {
+  if (plan.strategy !== 'weighted') return Math.min(step, plan.steps.length - 1)
+  return plan.steps[step]?.weight === weight ? step : plan.steps.findLastIndex((candidate) => candidate.weight <= weight)
+}
+
 const clamp = (weight: number): number => Math.min(100, Math.max(0, Math.round(weight)))
 
 /** `canary 10% -> 50% in 5 steps of 1m, then promotion`: for warnings and events. */
 export function planInWords(spec: CanarySpec): string {
   if (spec.skipAnalysis) return 'promotion without analysis (skipAnalysis)'
   const plan = planOf(spec)
-  const first = plan.steps[0]
+  const first = plan.steps.find(({ mirror }) => !mirror)
   const last = plan.steps.at(-1)
   if (!first || !last) return 'an analysis without steps: it will not advance'
   const end = spec.gate?.atMaxWeight === 'wait' ? 'then it waits for approval' : 'then promotion'
   const of = formatDuration(plan.intervalMs)
   if (plan.strategy === 'weighted') {
-    const weights = plan.steps.length === 1 ? `canary ${first.weight}%` : `canary ${first.weight}% -> ${last.weight}%`
+    const live = plan.steps.filter(({ mirror }) => !mirror)
+    const weights = live.length === 1 ? `canary ${first.weight}%` : `canary ${first.weight}% -> ${last.weight}%`
     return `${weights} in ${count(plan.steps.length, 'step')} of ${of}, ${end}`
   }
   const kind = plan.strategy === 'a-b' ? 'A/B test' : 'Blue/Green'

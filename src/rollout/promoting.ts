@@ -1,15 +1,18 @@
 import type { CanaryStatus } from '#api/canary.ts'
-import { ALL_TO_PRIMARY, routesTo } from '#api/routes.ts'
-import type { Decision, Effect, PhaseStep, Seen } from '#rollout/decision.ts'
-import { intervalMsOf } from '#rollout/plan.ts'
-import { keep } from '#rollout/resting.ts'
+import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
+import { because, firstCommand, refuse, take } from '#rollout/commands.ts'
+import type { CommandSeen, Decision, Effect, PhaseStep, Seen } from '#rollout/decision.ts'
+import { hasHooks, tellPostRollout } from '#rollout/hooks.ts'
+import { goHome, keep } from '#rollout/keeping.ts'
+import { intervalMsOf, strategyOf } from '#rollout/plan.ts'
+import { NO_RUN } from '#rollout/rolling-back.ts'
 import { route } from '#rollout/routing.ts'
-import { enter, normal, notReady, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, enter, normal, notReady, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** The verdict is good: the primary gets exactly the template that was analysed, whatever the target says by now. */
 export function promote(before: CanaryStatus, seen: Seen, now: number): Decision {
   const revision = before.lastAppliedSpec ?? ''
-  const status = withGate(enter(before, 'Promoting', now), { reason: undefined, previousRevision: before.lastPromotedSpec, nextCheckAt: undefined })
+  const status = withGate(enter(before, 'Promoting', now), { reason: undefined, previousRevision: before.lastPromotedSpec, nextCheckAt: undefined, paused: undefined })
   return {
     status,
     effects: [deployPrimary(seen, revision)],
@@ -26,47 +29,73 @@ const deployPrimary = (seen: Seen, revision: string): Effect => ({
 export const promoting: PhaseStep = (before, seen, now) => {
   const revision = before.lastAppliedSpec ?? ''
   const { primary } = seen
+  const command = firstCommand(seen)
+  if (command?.command === 'abort') return take(failPromotion(before, seen, now, { command }), command, now)
+  if (command) return refuse({ status: before, effects: [], news: [], wakeAt: now }, command, `revision ${revision} is being promoted; abort gives the primary its previous revision back`, now)
   if (!primary || primary.revision !== revision) return { status: before, effects: [deployPrimary(seen, revision)], news: [], wakeAt: undefined }
-  const upkeep = seen.target ? keep(before, seen, seen.target) : []
+  const upkeep = seen.target ? keep(seen, seen.target, revision) : []
+  const isServing = seen.endpoints.primary >= Math.min(1, primary.replicas)
+  const isCanaryLost = seen.endpoints.canary === 0 && isServing && (before.canaryWeight ?? 0) > 0
+  // Whatever others made of the routes meanwhile: the canary keeps what it had, as long as it has pods.
+  const routing = isCanaryLost ? { status: before, effects: goHome(seen), wakeAt: undefined } : route(before, seen, routesIn(before, seen), now)
+  const effects = [...upkeep, ...routing.effects]
   if (!primary.readiness.ready) {
-    if (!primary.readiness.retriable) return failPromotion(before, seen, now, primary.readiness.reason)
-    const told = notReady(before, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${primary.readiness.reason}`), false, now)
-    return { status: told.status, effects: upkeep, news: told.news, wakeAt: now + RECHECK_MS }
+    if (!primary.readiness.retriable) return failPromotion(before, seen, now, { reason: primary.readiness.reason })
+    const told = notReady(routing.status, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${primary.readiness.reason}`), false, now)
+    return { status: told.status, effects, news: told.news, wakeAt: now + RECHECK_MS }
   }
-  if (seen.endpoints.primary < Math.min(1, primary.replicas)) return { status: before, effects: upkeep, news: [], wakeAt: undefined }
+  if (!isServing) return { status: routing.status, effects, news: [], wakeAt: routing.wakeAt }
+  return goOn(before, seen, now, upkeep, isCanaryLost)
+}
 
+/** What the canary was given before its promotion began, or what is left of it. */
+function routesIn(status: CanaryStatus, seen: Seen): Routes {
+  const weight = status.canaryWeight ?? 0
+  if (weight > 0) return routesTo(weight)
+  return strategyOf(seen.spec) === 'a-b' && (status.iterations ?? 0) > 0 ? routesTo(100) : ALL_TO_PRIMARY
+}
+
+/** The primary is ready: the weight goes home. */
+function goOn(before: CanaryStatus, seen: Seen, now: number, upkeep: readonly Effect[], isCanaryLost: boolean): Decision {
   const step = seen.spec.analysis.stepWeightPromotion ?? 0
-  const weight = Math.max(0, (before.canaryWeight ?? 0) - step)
-  if (step <= 0 || (before.canaryWeight ?? 0) <= 0 || weight === 0) {
-    const news = step > 0 ? normal('PrimaryAdvanced', `Advance ${seen.name}.${seen.namespace} primary weight 100`) : normal('CanaryRouted', 'Routing all traffic to primary')
+  const weight = isCanaryLost ? 0 : Math.max(0, (before.canaryWeight ?? 0) - step)
+  const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
+  if (now < dueAt && !isCanaryLost) return { status: before, effects: upkeep, news: [], wakeAt: dueAt }
+  if (step <= 0 || weight === 0) {
+    const message = step > 0 && (before.canaryWeight ?? 0) > 0
+      ? normal('PrimaryAdvanced', `Advance ${canaryOf(seen)} primary weight 100`)
+      : normal('CanaryRouted', 'Routing all traffic to primary')
     return {
       status: enter(before, 'Finalising', now, { canaryWeight: 0 }),
       effects: [...upkeep, { kind: 'setRoutes', routes: ALL_TO_PRIMARY }],
-      news: [news],
+      news: routesIn(before, seen).canary > 0 ? [message] : [],
       wakeAt: undefined,
     }
   }
-  const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
-  if (now < dueAt) return { status: before, effects: upkeep, news: [], wakeAt: dueAt }
   const later = now + intervalMsOf(seen.spec)
   return {
     status: withGate({ ...before, canaryWeight: weight }, { nextCheckAt: timestamp(later) }),
     effects: [...upkeep, { kind: 'setRoutes', routes: routesTo(weight) }],
-    news: [normal('PrimaryAdvanced', `Advance ${seen.name}.${seen.namespace} primary weight ${100 - weight}`)],
+    news: [normal('PrimaryAdvanced', `Advance ${canaryOf(seen)} primary weight ${100 - weight}`)],
     wakeAt: later,
   }
 }
 
 /** All weight is on the primary's way: the canary's pods go only when the router has followed. */
 export const finalising: PhaseStep = (before, seen, now) => {
-  const routing = route(before, seen, ALL_TO_PRIMARY, now)
-  const upkeep = seen.target ? keep(before, seen, seen.target) : []
-  if (!routing.settled) return { status: routing.status, effects: [...upkeep, ...routing.effects], news: [], wakeAt: routing.wakeAt }
+  const command = firstCommand(seen)
+  if (command) return refuse({ status: before, effects: [], news: [], wakeAt: now }, command, 'the promotion is done; to go back, request the previous revision', now)
   const revision = before.lastAppliedSpec ?? ''
-  const status = withGate(enter(routing.status, 'Succeeded', now, { lastPromotedSpec: revision, canaryWeight: 0 }), {
-    step: undefined, nextCheckAt: undefined, readyAt: undefined, reason: undefined, previousRevision: undefined, paused: undefined, rolledBackRevision: undefined,
-  })
-  const skipped = seen.spec.skipAnalysis ?? false
+  const routing = route(before, seen, ALL_TO_PRIMARY, now)
+  const upkeep = seen.target ? keep(seen, seen.target, revision) : []
+  const here: Decision = { status: routing.status, effects: [...upkeep, ...routing.effects], news: [], wakeAt: routing.wakeAt }
+  if (!routing.settled) return here
+  const hooks = tellPostRollout(seen, 'Succeeded')
+  if ('asks' in hooks) return { ...here, asks: hooks.asks }
+  const status = withGate(
+    enter(routing.status, 'Succeeded', now, { lastPromotedSpec: revision, canaryWeight: 0, failedChecks: 0 }), { ...NO_RUN, rolledBackRevision: undefined },
+  )
+  const message = seen.spec.skipAnalysis ? `Promotion completed! Canary analysis was skipped for ${targetOf(seen)}` : `Promotion completed! Scaling down ${targetOf(seen)}`
   return {
     status,
     effects: [
@@ -75,30 +104,29 @@ export const finalising: PhaseStep = (before, seen, now) => {
       ...(seen.target?.revision === revision ? [{ kind: 'markGate', gate: 'passed', revision } as const] : []),
       { kind: 'prune', keep: [revision, ...(before.lastPromotedSpec ? [before.lastPromotedSpec] : [])] },
     ],
-    news: [
-      skipped
-        ? normal('CanarySucceeded', `Promotion completed! Canary analysis was skipped for ${targetOf(seen)}`, 'info')
-        : normal('CanarySucceeded', `Promotion completed! Scaling down ${targetOf(seen)}`, 'info'),
-    ],
-    wakeAt: undefined,
+    news: [...hooks.news, normal('CanarySucceeded', message, 'info')],
+    wakeAt: now,
   }
 }
 
-/** The primary's new pods never became ready although the canary was good: it gets back what it ran, and all weight. */
-function failPromotion(before: CanaryStatus, seen: Seen, now: number, reason: string): Decision {
+/**
+ * The primary's new pods never became ready although the canary was good, or somebody stops it: the primary gets back what it ran, and
+ * all weight as soon as it has pods that serve.
+ */
+function failPromotion(before: CanaryStatus, seen: Seen, now: number, cause: { readonly reason: string } | { readonly command: CommandSeen }): Decision {
   const previous = before.gate?.previousRevision ?? before.lastPromotedSpec
-  const message = `Promotion of ${targetOf(seen)} failed, primary not ready: ${reason}`
+  const message = 'command' in cause ? `aborted ${because(cause.command)}` : `Promotion of ${targetOf(seen)} failed, primary not ready: ${cause.reason}`
   const status = withGate(enter(before, 'Failed', now, { canaryWeight: 0, failedChecks: 0, iterations: 0 }), {
-    step: undefined, nextCheckAt: undefined, reason: message, previousRevision: undefined, rolledBackRevision: before.lastAppliedSpec,
+    ...NO_RUN, reason: message, rolledBackRevision: before.lastAppliedSpec, hooksDue: hasHooks(seen, 'post-rollout') ? true : undefined,
   })
   return {
     status,
     effects: [
       ...(previous ? [deployPrimary(seen, previous)] : []),
-      { kind: 'setRoutes', routes: ALL_TO_PRIMARY },
-      ...(seen.target?.revision === before.lastAppliedSpec ? [{ kind: 'markGate', gate: `failed: ${message}`, revision: before.lastAppliedSpec ?? '' } as const] : []),
+      ...goHome(seen),
+      ...(seen.target && seen.target.revision === before.lastAppliedSpec ? [{ kind: 'markGate', gate: `failed: ${message}`, revision: seen.target.revision } as const] : []),
     ],
-    news: [warning('CanaryPromotionFailed', message, 'error')],
-    wakeAt: undefined,
+    news: ['command' in cause ? warning('CanaryAborted', `Aborting ${canaryOf(seen)}: ${message}`, 'warn') : warning('CanaryPromotionFailed', message, 'error')],
+    wakeAt: now,
   }
 }

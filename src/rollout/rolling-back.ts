@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
-import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import type { Decision, News, Seen } from '#rollout/decision.ts'
+import { hasHooks } from '#rollout/hooks.ts'
+import { goHome } from '#rollout/keeping.ts'
 import { canaryOf, enter, warning, withGate } from '#rollout/status.ts'
 
 export type RollbackCause = {
@@ -12,6 +13,8 @@ export type RollbackCause = {
   readonly isUnready?: boolean
   /** The judge proved it. */
   readonly isWorse?: boolean
+  /** A `rollback` hook said so. */
+  readonly isManual?: boolean
   /** Nobody's fault: the owner went back. */
   readonly isAbort?: boolean
 }
@@ -22,26 +25,34 @@ export function rollBack(before: CanaryStatus, seen: Seen, now: number, cause: R
   const status = withGate(
     enter(before, 'Failed', now, { canaryWeight: 0, failedChecks: 0, iterations: 0 }),
     {
-      step: undefined, nextCheckAt: undefined, readyAt: undefined, paused: undefined, reason: cause.message,
-      rolledBackRevision: cause.isAbort ? before.gate?.rolledBackRevision : revision,
+      ...NO_RUN, reason: cause.message, rolledBackRevision: cause.isAbort ? before.gate?.rolledBackRevision : revision,
+      hooksDue: hasHooks(seen, 'post-rollout') ? true : undefined,
     },
   )
-  const failed = warning('CanaryRolledBack', `Canary failed! Scaling down ${canaryOf(seen)}`)
-  const news: News[] = cause.isAbort
-    ? [warning('CanaryAborted', `Aborting ${canaryOf(seen)}: ${cause.message}`, 'warn')]
-    : cause.threshold !== undefined
-      ? [warning('CanaryThresholdReached', `Rolling back ${canaryOf(seen)} failed checks threshold reached ${cause.threshold}`, 'error'), failed]
-      : cause.isWorse
-        ? [warning('CanaryProvedWorse', `Rolling back ${canaryOf(seen)}: ${cause.message}`, 'error'), failed]
-        : [warning(cause.isUnready ? 'CanaryNotReady' : 'CanaryRollingBack', cause.isUnready ? cause.message : `Rolling back ${canaryOf(seen)} ${cause.message}`, 'error'), failed]
   return {
     status,
     effects: [
       // Traffic first: a canary scaled down while it still has weight answers 503.
-      { kind: 'setRoutes', routes: ALL_TO_PRIMARY },
+      ...goHome(seen),
       ...(seen.target && revision === seen.target.revision ? [{ kind: 'markGate', gate: `failed: ${cause.message}`, revision: seen.target.revision } as const] : []),
     ],
-    news,
-    wakeAt: undefined,
+    news: newsOf(seen, cause),
+    wakeAt: status.gate?.hooksDue ? now : undefined,
   }
+}
+
+/** What `status.gate` holds of a run, none of it left. */
+export const NO_RUN = {
+  step: undefined, nextCheckAt: undefined, readyAt: undefined, paused: undefined, reason: undefined, bypass: undefined, released: undefined,
+  hooksAt: undefined, previousRevision: undefined, hooksDue: undefined,
+} as const
+
+function newsOf(seen: Seen, cause: RollbackCause): readonly News[] {
+  const of = canaryOf(seen)
+  const failed = warning('CanaryRolledBack', `Canary failed! Scaling down ${of}`)
+  if (cause.isAbort) return [warning('CanaryAborted', `Aborting ${of}: ${cause.message}`, 'warn')]
+  if (cause.threshold !== undefined) return [warning('CanaryThresholdReached', `Rolling back ${of} failed checks threshold reached ${cause.threshold}`, 'error'), failed]
+  if (cause.isWorse) return [warning('CanaryProvedWorse', `Rolling back ${of}: ${cause.message}`, 'error'), failed]
+  if (cause.isUnready) return [warning('CanaryNotReady', cause.message, 'error'), failed]
+  return [warning('CanaryRollingBack', `Rolling back ${of} ${cause.message}`, cause.isManual ? 'warn' : 'error'), failed]
 }

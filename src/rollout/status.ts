@@ -76,6 +76,12 @@ export const normal = (reason: string, message: string, severity?: News['severit
 export const warning = (reason: string, message: string, severity?: News['severity']): News =>
   ({ reason, type: 'Warning', message, ...(severity ? { severity } : {}) })
 
+/** Why the weight may not rise although nothing failed: somebody asked for that. */
+export function heldBy(status: CanaryStatus, seen: Seen): News | undefined {
+  if (seen.spec.suspend) return normal('CanarySuspended', 'skipping canary run as object is suspended')
+  return status.gate?.paused ? normal('CanaryPaused', `Halt ${canaryOf(seen)} advancement: ${status.gate.paused}`) : undefined
+}
+
 /** A sentence told once: not again while the status still gives it as the reason. */
 export function once(status: CanaryStatus, item: News): { status: CanaryStatus; news: readonly News[] } {
   if (status.gate?.reason === item.message) return { status, news: [] }

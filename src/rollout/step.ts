@@ -1,6 +1,7 @@
 import type { CanaryStatus, Phase } from '#api/canary.ts'
 import { initializing } from '#rollout/adopting.ts'
-import type { Decision, PhaseStep, Seen } from '#rollout/decision.ts'
+import { takenOf } from '#rollout/commands.ts'
+import type { Decision, HookCall, PhaseStep, Seen } from '#rollout/decision.ts'
 import { progressing } from '#rollout/progressing.ts'
 import { finalising, promoting } from '#rollout/promoting.ts'
 import { resting } from '#rollout/resting.ts'
@@ -24,8 +25,13 @@ const steps = {
 /** The next status and what must be done for it. Pure: no clock, no I/O, no randomness, arguments untouched. */
 export function step(status: CanaryStatus, seen: Seen, now: number): Decision {
   const phase = seen.deleting ? 'Terminating' : phaseOf(status)
-  const decision = steps[phase](status, seen, now)
-  return { ...decision, status: settled(status, decision.status, seen, now) }
+  const taken = takenOf(status, seen)
+  const decision = steps[phase](taken.status, { ...seen, commands: taken.fresh }, now)
+  return {
+    ...decision,
+    effects: seen.deleting ? decision.effects : [...decision.effects, ...taken.effects],
+    status: settled(status, decision.status, seen, now),
+  }
 }
 
 /** Whether this turn needs the metrics: only while a check is due, so that an idle canary asks nobody anything. */
@@ -37,3 +43,10 @@ export function wantsCheck(status: CanaryStatus, seen: Pick<Seen, 'deleting'>, n
   const dueAt = timeOf(status.gate?.nextCheckAt)
   return dueAt === undefined || now >= dueAt
 }
+
+/**
+ * The hooks whose answers this turn needs next. They are asked one list at a time, as their order and outcomes decide which are asked at all:
+ * `for (let asks; (asks = wantedHooks(status, { ...seen, hooks }, now)).length > 0;) hooks.push(...(await ask(asks)))`, then `step`.
+ */
+export const wantedHooks = (status: CanaryStatus, seen: Seen, now: number): readonly HookCall[] =>
+  step(status, { ...seen, hooks: seen.hooks ?? [] }, now).asks ?? []

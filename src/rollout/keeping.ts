@@ -1,0 +1,28 @@
+import { ALL_TO_PRIMARY } from '#api/routes.ts'
+import type { Decision, Effect, Seen, TargetSeen } from '#rollout/decision.ts'
+
+/**
+ * What holds at any time after adoption: the Services, the owner's replicas on the primary and none on the target, and on the primary the
+ * revision that belongs there, whatever others made of it.
+ */
+export function keep(seen: Seen, target: TargetSeen, revision: string | undefined): readonly Effect[] {
+  const effects: Effect[] = [{ kind: 'services' }]
+  // Through `scale`, whose review carries no annotations, or while the webhook was away: the count is recorded and the pods go.
+  const asked = target.adopted && target.replicas > 0 ? target.replicas : target.wantedReplicas
+  if (!target.adopted || target.replicas > 0) effects.push({ kind: 'holdTarget', replicas: asked })
+  if (revision && seen.primary?.revision !== revision) {
+    effects.push({ kind: 'deploy', role: 'primary', revision, replicas: asked })
+  } else if (seen.primary && !target.scaled && seen.primary.replicas !== asked) {
+    effects.push({ kind: 'scale', role: 'primary', replicas: asked })
+  }
+  return effects
+}
+
+/** Requests are not sent to a primary that is known to serve nothing while the canary serves: better a doubted answer than none. */
+export const mayGoHome = (seen: Seen): boolean => seen.endpoints.primary > 0 || seen.endpoints.canary === 0 || seen.primary?.replicas === 0
+
+/** All weight to the primary, at once. */
+export const goHome = (seen: Seen): readonly Effect[] => (mayGoHome(seen) ? [{ kind: 'setRoutes', routes: ALL_TO_PRIMARY }] : [])
+
+export const plus = (decision: Decision, first: readonly Effect[], last: readonly Effect[] = []): Decision =>
+  ({ ...decision, effects: [...first, ...decision.effects, ...last] })

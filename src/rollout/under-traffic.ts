@@ -1,0 +1,128 @@
+import type { CanaryStatus } from '#api/canary.ts'
+import { advance, conclude, isOtherStrategy, planFor, routesOf, startOver } from '#rollout/advancing.ts'
+import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
+import { closedGate, consult, consultRollback, hookFailed, told } from '#rollout/hooks.ts'
+import { plus } from '#rollout/keeping.ts'
+import { positionOf, type Plan } from '#rollout/plan.ts'
+import { promote } from '#rollout/promoting.ts'
+import { rollBack } from '#rollout/rolling-back.ts'
+import { canaryReplicas, route } from '#rollout/routing.ts'
+import { canaryOf, earlier, heldBy, normal, once, phaseOf, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+
+/** The canary serves: it is watched all the time, judged when its check is due, and only then may its weight rise. */
+export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Decision {
+  const plan = planFor(seen)
+  if (isOtherStrategy(before, plan)) {
+    return startOver(before, seen, now, normal('CanaryRestarted', `The strategy of ${canaryOf(seen)} was changed: starting over`))
+  }
+  const routes = routesOf(before, seen, plan)
+  const routing = route(before, seen, routes, now)
+  const { canary } = seen
+  if (!canary || canary.revision !== before.lastAppliedSpec) {
+    // No weight may point there; the run begins anew with fresh pods.
+    return startOver(before, seen, now, warning('CanaryWorkloadLost', `The canary of ${canaryOf(seen)} was changed or deleted by others: starting over`))
+  }
+  if (!canary.readiness.ready && !canary.readiness.retriable) {
+    return rollBack(before, seen, now, { message: `canary deployment ${targetOf(seen)} not ready: ${canary.readiness.reason}`, isUnready: true })
+  }
+  if (seen.endpoints.canary === 0 && routes.canary > 0) return withoutPods(before, seen, plan, now)
+  if (seen.judgement?.verdict === 'Worse' && seen.judgement.mode === 'enforce') {
+    return rollBack(before, seen, now, { message: seen.judgement.words, isWorse: true })
+  }
+  if (before.gate?.bypass && canary.readiness.ready) return promote(before, seen, now)
+
+  const replicas = canaryReplicas(seen, routes.canary)
+  const size: Effect[] = !seen.target?.scaled && canary.replicas !== replicas ? [{ kind: 'scale', role: 'canary', replicas }] : []
+  const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
+  if (now < dueAt) return { status: routing.status, effects: [...routing.effects, ...size], news: [], wakeAt: earlier(dueAt, routing.wakeAt) }
+  if (routing.effects.length > 0) {
+    // What was measured so far may have been measured at other weights.
+    return { status: routing.status, effects: [...routing.effects, ...size], news: [], wakeAt: now + RECHECK_MS }
+  }
+  const decision = check(routing.status, seen, plan, now)
+  const hasMoved = decision.effects.some(({ kind }) => kind === 'setRoutes' || kind === 'deploy')
+  return { ...plus(decision, hasMoved ? [] : size), wakeAt: hasMoved ? decision.wakeAt : earlier(decision.wakeAt, routing.wakeAt) }
+}
+
+/** Weight on pods that are all gone falls at once; it comes back from the beginning, and too many such falls are the end. */
+function withoutPods(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decision {
+  const item = warning('CanaryNotReady', `canary deployment ${targetOf(seen)} not ready: no ready address is left; its weight goes back`)
+  const failedChecks = (before.failedChecks ?? 0) + 1
+  if (failedChecks >= plan.threshold) return told(rollBack(before, seen, now, { threshold: failedChecks, message: item.message }), [item])
+  return startOver(before, seen, now, item, failedChecks)
+}
+
+/** One check, in Flagger's order: readiness, `rollback` hooks, `rollout` hooks, metrics; then the judge's doubts, pauses and gates. */
+function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decision {
+  const index = positionOf(plan, before.gate?.step ?? 0, before.canaryWeight ?? 0)
+  const step = plan.steps[index]
+  const later = now + (step?.intervalMs ?? plan.intervalMs)
+  const again = withGate(before, { nextCheckAt: timestamp(later) })
+  const stay = (status: CanaryStatus, news: readonly News[]): Decision => ({ status, effects: [], news, wakeAt: later })
+  const stayOnce = (status: CanaryStatus, item: News): Decision => {
+    const said = once(status, item)
+    return stay(said.status, said.news)
+  }
+
+  if (seen.canary && !seen.canary.readiness.ready) return stay(again, [warning('CanaryNotReady', `canary deployment ${targetOf(seen)} not ready: ${seen.canary.readiness.reason}`)])
+  if (seen.primary && !seen.primary.readiness.ready) {
+    return stay(again, [warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`)])
+  }
+  const signal = consultRollback(seen, phaseOf(before))
+  if (signal.kind === 'pending') return { status: before, effects: [], news: [], wakeAt: undefined, asks: signal.asks }
+  if (signal.kind === 'rollBack') return told(rollBack(before, seen, now, { message: 'manual webhook invoked', isManual: true }), signal.news)
+  const heard = (decision: Decision): Decision => told(decision, signal.news)
+
+  const hooks = consult(seen, 'rollout', 'Progressing')
+  if (hooks.kind === 'pending') return { status: before, effects: [], news: [], wakeAt: undefined, asks: hooks.asks }
+  if (hooks.kind === 'failed') return heard(fail(again, seen, plan, [hookFailed(seen, 'external check', hooks.hook, hooks.message)], now, later))
+  // Asked for by `wantsCheck` and not answered yet: the next turn brings it.
+  if (!seen.check) return { status: before, effects: [], news: [], wakeAt: now }
+  const failures = seen.check.metrics.flatMap(({ failure }) => failure ?? [])
+  if (failures.length > 0) return heard(fail(again, seen, plan, failures.map((message) => warning('CanaryCheckFailed', message)), now, later))
+  const halts = seen.check.metrics.flatMap(({ halt }) => halt ?? [])
+  if (halts.length > 0) return heard(stay(again, halts.map((message) => warning('CanaryMetricUnavailable', message))))
+  const doubt = doubtOf(seen)
+  if (doubt) return heard(stayOnce(again, doubt))
+
+  const counted = seen.spec.gate?.failures === 'consecutive' ? { ...before, failedChecks: 0 } : before
+  const passed = withGate(counted, { nextCheckAt: timestamp(later) })
+  const held = heldBy(before, seen)
+  if (held) return heard(stayOnce(passed, held))
+  if (step?.hold && before.gate?.released !== index) {
+    return heard(stayOnce(passed, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`)))
+  }
+  if (plan.strategy === 'weighted' && !step?.mirror) {
+    const increase = consult(seen, 'confirm-traffic-increase', 'Progressing')
+    if (increase.kind === 'pending') return { status: before, effects: [], news: [], wakeAt: undefined, asks: increase.asks }
+    if (increase.kind === 'failed') {
+      const closed = closedGate('CanaryIncreaseHeld', `Halt ${canaryOf(seen)} advancement waiting for traffic increase approval ${increase.hook.name}`, increase.hook)
+      return heard(stay(passed, [...increase.news, closed]))
+    }
+    return heard(told(proceed(counted, seen, plan, index, now), increase.news))
+  }
+  return heard(proceed(counted, seen, plan, index, now))
+}
+
+/** To the next step, or to the verdict. */
+export function proceed(status: CanaryStatus, seen: Seen, plan: Plan, index: number, now: number): Decision {
+  return index + 1 < plan.steps.length ? advance(status, seen, plan, index + 1, now) : conclude(status, seen, plan, now)
+}
+
+/** What keeps the weight from rising although the thresholds pass: holds, never a rollback. */
+function doubtOf(seen: Seen): News | undefined {
+  if (!seen.judgement || seen.judgement.mode !== 'enforce') return undefined
+  const { verdict, words } = seen.judgement
+  if (verdict === 'Suspect') return warning('CanarySuspect', `Halt ${canaryOf(seen)} advancement: ${words}`)
+  if (verdict === 'BothBad') return warning('CanaryBothArmsBad', `Halt ${canaryOf(seen)} advancement: ${words}`, 'warn')
+  if (verdict === 'NoData') return warning('CanaryNoTraffic', `Halt ${canaryOf(seen)} advancement: ${words}`, 'warn')
+  return undefined
+}
+
+/** One failed check, however much failed in it. */
+function fail(again: CanaryStatus, seen: Seen, plan: Plan, news: readonly News[], now: number, later: number): Decision {
+  const failedChecks = (again.failedChecks ?? 0) + 1
+  const status = { ...again, failedChecks }
+  if (failedChecks < plan.threshold) return { status, effects: [], news, wakeAt: later }
+  return told(rollBack(status, seen, now, { threshold: failedChecks, message: news[0]?.message ?? 'failed checks' }), news)
+}
