@@ -2,7 +2,7 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --ignore-scripts --omit=optional
+RUN npm ci --ignore-scripts
 COPY src ./src
 RUN npx esbuild src/main.ts --bundle --platform=node --target=node24 --format=esm --minify-syntax --outfile=dist/canarygate.mjs \
     --external:@kubernetes/client-node \
