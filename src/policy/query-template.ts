@@ -14,7 +14,8 @@ const GO_WORDS = new Set([
   'if', 'else', 'end', 'range', 'with', 'define', 'block', 'template', 'break', 'continue', 'true', 'false', 'nil',
 ])
 
-const ACTION = /\{\{-?\s*([\s\S]*?)\s*-?\}\}/g
+/** Longest query that is looked at; real ones are some hundred characters. */
+const MAX_QUERY_CHARS = 16_384
 const STRINGS = /"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\]|\\.)*'/g
 const WORDS = /(\$?\.?[A-Za-z_]\w*(?:\.\w+)*)/g
 
@@ -32,6 +33,9 @@ export type TemplateFacts = {
 }
 
 export function templateFacts(template: string): TemplateFacts {
+  if (template.length > MAX_QUERY_CHARS) {
+    return { faults: [`is longer than ${MAX_QUERY_CHARS} characters`], unknown: [], functions: [], variables: [], sample: undefined }
+  }
   const faults: string[] = []
   const unknown = new Set<string>()
   const functions = new Set<string>()
@@ -39,7 +43,7 @@ export function templateFacts(template: string): TemplateFacts {
   let depth = 0
   let isPlain = true
 
-  const sample = template.replace(ACTION, (_, body: string) => {
+  const sample = replaceActions(template, (body) => {
     if (body.startsWith('/*')) return ''
     if (body === '') faults.push('an action {{ }} is empty')
     const code = body.replace(STRINGS, ' ')
@@ -66,5 +70,18 @@ export function templateFacts(template: string): TemplateFacts {
   return {
     faults, unknown: [...unknown], functions: [...functions], variables: [...variables],
     sample: isPlain && faults.length === 0 ? sample : undefined,
+  }
+}
+
+/** By hand instead of by a pattern: thousands of `{{` that nobody closes must not cost more than one look at each. */
+function replaceActions(template: string, replace: (body: string) => string): string {
+  let result = ''
+  let from = 0
+  for (;;) {
+    const start = template.indexOf('{{', from)
+    const end = start < 0 ? -1 : template.indexOf('}}', start + 2)
+    if (end < 0) return result + template.slice(from)
+    result += template.slice(from, start) + replace(template.slice(start + 2, end).replace(/^-(?=\s)/, '').replace(/\s-$/, '').trim())
+    from = end + 2
   }
 }
