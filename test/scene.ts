@@ -49,11 +49,13 @@ export function cluster(): ClusterFacts {
 
 export type Answer = { readonly code: number; readonly stdout: string; readonly stderr: string; readonly seconds: number }
 
+type RunSettings = { readonly input?: string; readonly timeoutMs?: number; readonly env?: Readonly<Record<string, string>> }
+
 /** Runs kubectl as a person does, and answers what the person sees. `input` goes to its standard input. */
-export function run(args: readonly string[], { input, timeoutMs = COMMAND_MS }: { input?: string; timeoutMs?: number } = {}): Promise<Answer> {
+export function run(args: readonly string[], { input, timeoutMs = COMMAND_MS, env = {} }: RunSettings = {}): Promise<Answer> {
   const startedAt = performance.now()
   return new Promise((resolve) => {
-    const child = execFile(cluster().kubectl, args, { env: { ...process.env, KUBECONFIG: cluster().kubeconfig }, timeout: timeoutMs, maxBuffer: 64 << 20 }, (err, stdout, stderr) => {
+    const child = execFile(cluster().kubectl, args, { env: { ...process.env, KUBECONFIG: cluster().kubeconfig, ...env }, timeout: timeoutMs, maxBuffer: 64 << 20 }, (err, stdout, stderr) => {
       const code = err === null ? 0 : typeof err.code === 'number' ? err.code : 255
       resolve({ code, stdout: stdout.trim(), stderr: `${stderr.trim()}${err?.killed ? ` (ended after ${timeoutMs} ms)` : ''}`, seconds: (performance.now() - startedAt) / 1_000 })
     })
