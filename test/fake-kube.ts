@@ -37,6 +37,8 @@ export type FakeKube = {
   /** Ends all watches, as a server does after their time. */
   endWatches(): void
   watchCount(): number
+  /** Told after every change, whoever made it; the answer ends that. */
+  onChange(listener: (object: KubeObject) => void): () => void
   /** Answers `client.raw`, such as a SubjectAccessReview. */
   rawHandler(handler: RawHandler): void
   /** Deployments, DaemonSets and Services come to life, a step at each `tick()`. */
@@ -100,6 +102,7 @@ export function createFakeKube({ now = () => Date.UTC(2026, 0, 1) }: { readonly 
     bookmark: api.bookmark,
     endWatches: api.endWatches,
     watchCount: api.watchCount,
+    onChange: (listener) => db.listen(({ object }) => listener(object as unknown as KubeObject)),
     rawHandler: (answer) => {
       handler = answer
     },

@@ -11,6 +11,7 @@ import { reconcile, type Ports } from '#agent/reconcile.ts'
 import { createSavedStatuses } from '#agent/saved-status.ts'
 import { createVigil } from '#agent/vigil.ts'
 import type { KubeClient } from '#kube/client.ts'
+import type { After } from '#kube/clock.ts'
 import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
@@ -29,6 +30,8 @@ export type AgentOptions = {
   /** Unix ms. */
   readonly now: () => number
   readonly random: () => number
+  /** Timers; Node's own when left out. */
+  readonly after?: After
   readonly onWorked?: (turn: QueueTurn) => void
 }
 
@@ -52,11 +55,12 @@ const CONFLICT_MS = 50
 export function createAgent(options: AgentOptions): Agent {
   const { client, events, log, now, random, isLeader } = options
   const saved = createSavedStatuses(client, now)
+  const timers = options.after ? { after: options.after } : {}
   let isLeading = false
 
   const enqueue = (key: string): void => { if (isLeading) queue.add(key) }
   const caches = createCaches({
-    client, log, now, random,
+    client, log, now, random, ...timers,
     routers: routerKinds(),
     wake: (key) => {
       const cached = caches.canary(key)
@@ -120,7 +124,7 @@ export function createAgent(options: AgentOptions): Agent {
     }
   }
 
-  const queue = createQueue({ work, log, now, ...(options.onWorked ? { onWorked: options.onWorked } : {}) })
+  const queue = createQueue({ work, log, now, ...timers, ...(options.onWorked ? { onWorked: options.onWorked } : {}) })
 
   return {
     caches,

@@ -7,8 +7,9 @@ import type { MetricTemplate } from '#api/metric-template.ts'
 import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#api/objects.ts'
 import { revisionOf } from '#api/revision.ts'
 import type { KubeClient } from '#kube/client.ts'
+import type { After } from '#kube/clock.ts'
 import type { Log } from '#kube/log.ts'
-import { createReflector, type Reflector } from '#kube/reflector.ts'
+import { createReflector, type Reflector, type ReflectorOptions } from '#kube/reflector.ts'
 import type { Kind } from '#traffic/provider.ts'
 
 export type Caches = {
@@ -43,9 +44,8 @@ export type CachesOptions = {
   readonly log: Log
   readonly now: () => number
   readonly random: () => number
+  readonly after?: After
 }
-
-
 
 /** Everything that the agent looks at, followed by watches. An event wakes the Canary which it concerns, and nobody else. */
 export function createCaches(options: CachesOptions): Caches {
@@ -53,8 +53,8 @@ export function createCaches(options: CachesOptions): Caches {
   const reflectors = new Map<string, Reflector>()
   const id = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`
 
-  function follow(kind: Kind, more: Omit<Parameters<typeof createReflector>[0], 'client' | 'apiVersion' | 'kind' | 'log' | 'now' | 'random'>): void {
-    reflectors.set(id(kind.apiVersion, kind.kind), createReflector({ client, log, now, random, ...kind, ...more }))
+  function follow(kind: Kind, more: Omit<ReflectorOptions, 'client' | 'apiVersion' | 'kind' | 'log' | 'now' | 'random' | 'after'>): void {
+    reflectors.set(id(kind.apiVersion, kind.kind), createReflector({ client, log, now, random, ...(options.after ? { after: options.after } : {}), ...kind, ...more }))
   }
 
   const canaries = (): Reflector<Canary> => reflectors.get(id(FLAGGER_API_VERSION, 'Canary')) as Reflector<Canary>

@@ -8,6 +8,7 @@ import { caBundlePatch, foreignInjector } from '#certs/inject.ts'
 import { createForgeIssuer } from '#certs/issue.ts'
 import { nextStep, performStep } from '#certs/rotation.ts'
 import type { KubeClient } from '#kube/client.ts'
+import type { After } from '#kube/clock.ts'
 import type { Log } from '#kube/log.ts'
 import { createQueue } from '#kube/queue.ts'
 import { createReflector } from '#kube/reflector.ts'
@@ -22,6 +23,9 @@ export type CertificatesOptions = {
   /** Unix ms. */
   readonly now: () => number
   readonly random: () => number
+  readonly after?: After
+  /** Fingerprint of the certificate that a webhook pod serves, or undefined; by default the pod is asked. */
+  readonly servedAt?: (address: string, servername: string) => Promise<string | undefined>
 }
 
 export type Certificates = { lead(): void; stop(): void }
@@ -39,12 +43,13 @@ const LOOK_AGAIN_MS = 3_600_000
 
 /** Issues and renews the webhook's certificate, and keeps it trusted: an emptied caBundle is put back as soon as the watch tells of it. */
 export function keepCertificates(options: CertificatesOptions): Certificates {
-  const { client, namespace, service, isLeader, log, now, random } = options
+  const { client, namespace, service, isLeader, log, now, random, servedAt = fingerprintAt } = options
+  const timers = options.after ? { after: options.after } : {}
   const issuer = createForgeIssuer()
   const name = { service, namespace }
-  const queue = createQueue({ work: async () => await turn(), workers: 1, log, now })
+  const queue = createQueue({ work: async () => await turn(), workers: 1, log, now, ...timers })
   const configurations = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map((kind) => createReflector({
-    client, apiVersion: 'admissionregistration.k8s.io/v1', kind, labelSelector: PART_OF, log, now, random, onChange: () => queue.add(KEY),
+    client, apiVersion: 'admissionregistration.k8s.io/v1', kind, labelSelector: PART_OF, log, now, random, ...timers, onChange: () => queue.add(KEY),
   }))
   const ours = (): KubeObject[] => configurations.flatMap((reflector) => reflector.get(CONFIGURATION_NAME) ?? [])
 
@@ -94,7 +99,7 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
     const { items } = await client.list('v1', 'Pod', { namespace, labelSelector: WEBHOOK_PODS })
     const addresses = items.map((pod) => pod['status'] as PodStatus | undefined)
       .flatMap((status) => (status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ? (status.podIP ?? []) : []))
-    const served = await Promise.all(addresses.map((address) => fingerprintAt(address, requiredName(name))))
+    const served = await Promise.all(addresses.map((address) => servedAt(address, requiredName(name))))
     return served.every((fingerprint) => fingerprint === wanted)
   }
 

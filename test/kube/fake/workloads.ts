@@ -71,7 +71,7 @@ export function createWorkloadSimulation(db: Db, { podStartMs, clock, readiness 
   }
 
   function setPodStatus(pod: Stored, podIP: string, startedAt: number, ready: boolean): void {
-    const containers = ((pod['spec'] as PodTemplate['spec']).containers ?? []).map(({ name, image }) => ({ name, image, ready, restartCount: 0 }))
+    const containers = ((pod['spec'] as PodTemplate['spec']).containers ?? []).map(({ name, image }) => ({ name, image, ready, restartCount: 0, state: { running: { startedAt: time(startedAt) } } }))
     const condition = (type: string) => ({ type, status: ready ? 'True' : 'False', lastTransitionTime: time(clock.now()) })
     edit(pod, (current) => ({
       ...current,
