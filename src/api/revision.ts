@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { PodTemplate } from '#api/objects.ts'
 import { ANNOTATION_RESTARTED_AT, SCALE_TO_ZERO } from '#api/names.ts'
 
@@ -8,23 +8,27 @@ export const REVISION_HASH_VERSION = '1'
 const REVISION_HEX_DIGITS = 10
 
 /** JSON with sorted keys and without `undefined`, null, and empty maps and lists: equal meaning gives equal text. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(canonical(value)) ?? 'null'
+export const canonicalJson = (value: unknown): string => canonicalText(value) || 'null'
+
+/** Empty text for what counts as absent. Written in one pass, since every admitted change of a template waits for it. */
+function canonicalText(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  if (typeof value === 'string') return quoted(value)
+  if (typeof value !== 'object') return JSON.stringify(value) ?? ''
+  if (Array.isArray(value)) return value.length === 0 ? '' : `[${value.map((item) => canonicalText(item) || (isMap(item) ? '{}' : Array.isArray(item) ? '[]' : 'null')).join(',')}]`
+  let fields = ''
+  for (const key of Object.keys(value).sort()) {
+    const text = canonicalText((value as Readonly<Record<string, unknown>>)[key])
+    if (text !== '') fields += `${fields === '' ? '' : ','}${quoted(key)}:${text}`
+  }
+  return fields === '' ? '' : `{${fields}}`
 }
 
-function canonical(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(canonical)
-  if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value)
-    .map(([key, child]): [string, unknown] => [key, canonical(child)])
-    .filter(([, child]) => !isEmpty(child))
-    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  // Pairs, not an object: a key such as `__proto__` must stay an ordinary key.
-  return Object.fromEntries(entries)
-}
+const isMap = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const isEmpty = (value: unknown): boolean =>
-  value === undefined || value === null || (typeof value === 'object' && Object.keys(value).length === 0)
+/** Printable ASCII without quote and backslash needs no escaping, and most text is just that. */
+const PLAIN = /^[ !#-[\]-~]*$/
+const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text))
 
 /**
  * Revision of an admitted (so: defaulted) pod template: `1` + ten hex digits of SHA-256 over its canonical JSON.
@@ -36,7 +40,7 @@ export function revisionOf(template: PodTemplate): string {
   const { nodeSelector, ...spec } = template.spec as PodTemplate['spec'] & { readonly nodeSelector?: Readonly<Record<string, string>> }
   const { [SCALE_TO_ZERO]: ___, ...nodes } = nodeSelector ?? {}
   const hashed = { metadata: { labels, annotations }, spec: { ...spec, nodeSelector: nodes } }
-  return REVISION_HASH_VERSION + createHash('sha256').update(canonicalJson(hashed)).digest('hex').slice(0, REVISION_HEX_DIGITS)
+  return REVISION_HASH_VERSION + hash('sha256', canonicalJson(hashed), 'hex').slice(0, REVISION_HEX_DIGITS)
 }
 
 export const restartedAt = (template: PodTemplate): string | undefined => template.metadata?.annotations?.[ANNOTATION_RESTARTED_AT]
