@@ -22,7 +22,10 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   const namespace = env['POD_NAMESPACE'] ?? 'canarygate'
   const pod = env['POD_NAME'] ?? 'canarygate-agent'
   const config = await clusterConfigOf(env, monotonic)
-  const telemetry = createTelemetry({ caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => leader?.isLeader() ?? false })
+  const telemetry = createTelemetry({
+    caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => leader?.isLeader() ?? false,
+    usage: () => ({ residentBytes: process.memoryUsage.rss(), cpuSeconds: (process.cpuUsage().user + process.cpuUsage().system) / 1e6 }),
+  })
   const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps: QPS, burst: BURST, now: monotonic, random, onRequest: telemetry.onRequest })
   const { http, close } = createHttp()
   const lost = new AbortController()

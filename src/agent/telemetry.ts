@@ -15,6 +15,8 @@ export type TelemetrySources = {
   readonly caches: () => Caches | undefined
   readonly queue: () => Queue | undefined
   readonly isLeader: () => boolean
+  /** Of this process. */
+  readonly usage: () => { readonly residentBytes: number; readonly cpuSeconds: number }
 }
 
 export function createTelemetry(sources: TelemetrySources): Telemetry {
@@ -39,6 +41,9 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
       family('canarygate_queue_depth', 'gauge', 'Canaries that are due and wait for a turn.', [['', stats?.depth ?? 0]])
       family('canarygate_queue_adds_total', 'counter', 'Turns asked for.', [['', stats?.adds ?? 0]])
       family('canarygate_queue_retries_total', 'counter', 'Turns repeated after a fault.', [['', stats?.retries ?? 0]])
+      const { residentBytes, cpuSeconds } = sources.usage()
+      family('process_resident_memory_bytes', 'gauge', 'Memory in use.', [['', residentBytes]])
+      family('process_cpu_seconds_total', 'counter', 'Processor time used.', [['', cpuSeconds]])
       family('canarygate_api_requests_total', 'counter', 'Requests to the API server.', [...requests])
       return `${lines.join('\n')}\n`
     },
