@@ -26,7 +26,7 @@ generate: deps ## CRDs, reference pages, policies from the schemas and rules
 	node scripts/generate/main.ts
 
 test-quick: deps ## Everything that needs no cluster
-	node scripts/run-tests.ts $$(find test -name '*.test.ts' -not -path 'test/cluster/*')
+	node scripts/run-tests.ts quick
 
 test: check cluster-up image ## Everything: types, lint, pure, property, contract and cluster tests
 	node scripts/run-tests.ts

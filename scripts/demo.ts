@@ -143,7 +143,7 @@ async function main(): Promise<void> {
   title('What users saw')
   say(`${summary.total} requests; by version ${JSON.stringify(summary.byVersion)}; by code ${JSON.stringify(summary.byCode)}; errors ${JSON.stringify(summary.errors ?? {})}`)
   const failures = Object.entries(summary.byCode).filter(([code]) => !code.startsWith('2')).reduce((sum, [, count]) => sum + count, 0)
-  const bad = Object.entries(summary.byVersionAndCode).filter(([key]) => /^2\.5 5/.test(key)).reduce((sum, [, count]) => sum + count, 0)
+  const bad = Object.entries(summary.byVersionAndCode).filter(([key]) => key.startsWith('2.5 5')).reduce((sum, [, count]) => sum + count, 0)
   const own = failures - bad + Object.values(summary.errors ?? {}).reduce((sum, count) => sum + count, 0)
   expect(own === 0, `${own} requests failed because of us; ${bad} were answered with an error by cart 2.5 itself`)
 

@@ -1,33 +1,63 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { Parser } from 'tap-parser'
 
 /**
- * Runs the given test files, or all, and ends with the line `N passed, N failed, N skipped`.
- * Exit code: tap's own; a run whose output ends before its plan counts as failed.
+ * Runs the test files, those that need no cluster side by side, then those on the real cluster one after another, since they measure
+ * what users see on two cores. Ends with the line `N passed, N failed, N skipped`, which counts assertions of both.
+ *
+ *   run-tests.ts            everything
+ *   run-tests.ts quick      only what needs no cluster
+ *   run-tests.ts FILE...    these
  */
-const OUTPUT = '.tap/out.tap'
 const OLDEST_NODE = 24
+/** A file of cluster tests: several releases, each as long as its analysis takes (seconds). */
+const CLUSTER_FILE_SECONDS = 900
+const isOnCluster = (file: string): boolean => file.startsWith('test/cluster/')
+
+type Counts = { readonly passed: number; readonly failed: number; readonly skipped: number }
 
 if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
   console.error(`node ${process.versions.node} is too old: run this with node_modules/.bin first on PATH (make does)`)
   process.exit(1)
 }
 mkdirSync('.tap', { recursive: true })
-const run = spawnSync('tap', ['--reporter=terse', `--output-file=${OUTPUT}`, ...process.argv.slice(2)], { stdio: ['ignore', 'inherit', 'inherit'] })
+const [first, ...rest] = process.argv.slice(2)
+const named = first === undefined || first === 'quick' ? filesBelow('test') : [first, ...rest]
+const phases = [
+  { name: 'quick', files: named.filter((file) => !isOnCluster(file)), options: [] },
+  { name: 'cluster', files: first === 'quick' ? [] : named.filter(isOnCluster), options: ['--jobs=1', `--timeout=${CLUSTER_FILE_SECONDS}`] },
+]
+const total = phases.filter(({ files }) => files.length > 0).map(({ name, files, options }) => run(name, files, options))
+  .reduce((sum, counts) => ({ passed: sum.passed + counts.passed, failed: sum.failed + counts.failed, skipped: sum.skipped + counts.skipped }), { passed: 0, failed: 0, skipped: 0 })
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1)
 
-let passed = 0
-let failed = 0
-let skipped = 0
-let complete = false
-const parser = new Parser()
-parser.on('result', (result) => {
-  if (result.skip || result.todo) skipped += 1
-  else if (result.ok) passed += 1
-  else failed += 1
-})
-parser.on('complete', (results) => { complete = results.plan.end !== null && results.plan.end !== undefined })
-parser.end(readFileSync(OUTPUT, 'utf8'))
-if (!complete && failed === 0) failed += 1
-console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`)
-process.exit(run.status === 0 && failed === 0 ? 0 : 1)
+function filesBelow(folder: string): string[] {
+  return spawnSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', `${folder}/**.test.ts`], { encoding: 'utf8' }).stdout.split('\n').filter((file) => file !== '').sort()
+}
+
+/** One run of tap. A run whose output ends before its plan, or that fails without a failed assertion, counts as one failure. */
+function run(name: string, files: readonly string[], options: readonly string[]): Counts {
+  const output = `.tap/${name}.tap`
+  rmSync(output, { force: true })
+  const startedAt = Date.now()
+  const { status } = spawnSync('tap', ['--reporter=terse', `--output-file=${output}`, ...options, ...files], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  let complete = false
+  const parser = new Parser()
+  parser.on('result', (result) => {
+    if (result.skip || result.todo) counts.skipped += 1
+    else if (result.ok) counts.passed += 1
+    else counts.failed += 1
+  })
+  parser.on('complete', (results) => { complete = results.plan.end !== null && results.plan.end !== undefined })
+  try {
+    parser.end(readFileSync(output, 'utf8'))
+  } catch (err) {
+    console.error(err)
+  }
+  if ((!complete || status !== 0) && counts.failed === 0) counts.failed = 1
+  console.log(`${name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, in ${Math.round((Date.now() - startedAt) / 1_000)} s`)
+  return counts
+}

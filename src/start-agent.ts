@@ -41,17 +41,19 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   const leader = createLeader({
     client, namespace, name: LEASE_NAME, identity: `${pod}_${randomUUID()}`, log, now, monotonic, random,
     onStartedLeading: () => {
-      void whenSynced(agent.hasSynced, stopping).then(() => {
-        if (stopping.aborted) return
-        agent.lead()
-        certificates.lead()
-      })
+      void begin()
     },
     onStoppedLeading: (reason) => {
       if (!stopping.aborted) log.warn({ reason }, 'leadership lost')
       lost.abort()
     },
   })
+  const begin = async (): Promise<void> => {
+    await whenSynced(agent.hasSynced, stopping)
+    if (stopping.aborted) return
+    agent.lead()
+    certificates.lead()
+  }
   const certificates = keepCertificates({ client, namespace, service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', isLeader: () => leader.isLeader(), log, now, random })
   const health = createHealthServer({ isReady: () => agent.hasSynced(), metrics: () => telemetry.render() })
 
