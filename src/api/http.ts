@@ -1,0 +1,80 @@
+/** One HTTP exchange, as it is handed to those who ask or tell somebody outside. Whoever provides it guards the cluster: addresses, size, time. */
+
+export type HttpRequest = {
+  readonly method?: 'GET' | 'POST'
+  readonly url: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  /** For the whole exchange. */
+  readonly deadlineMs: number
+  /** Largest answer that is read. */
+  readonly maxBytes?: number
+  readonly insecureSkipVerify?: boolean
+}
+
+export type HttpResponse = {
+  readonly status: number
+  readonly body: string
+  /** The Location header; an implementation that leaves it out makes a redirect an answer like any other. */
+  readonly location?: string
+}
+
+/** Sends one request and reads its answer, within deadline and size. Redirects are answers. What brought no answer rejects. */
+export type Http = (request: HttpRequest, signal: AbortSignal) => Promise<HttpResponse>
+
+const FAULTS = ['timeout', 'aborted', 'too-large', 'denied', 'unreachable', 'malformed'] as const
+export type HttpFault = (typeof FAULTS)[number]
+
+/** Why an exchange brought no answer, by the `fault` of what it rejected with. */
+export function faultOf(err: unknown): HttpFault {
+  const fault: unknown = typeof err === 'object' && err !== null ? Reflect.get(err, 'fault') : undefined
+  return FAULTS.find((known) => known === fault) ?? 'unreachable'
+}
+
+/** The resolver's word in an error or its cause: there is no such name. */
+export function isUnknownName(err: unknown): boolean {
+  if (typeof err !== 'object' || err === null) return false
+  const code: unknown = Reflect.get(err, 'code')
+  return code === 'ENOTFOUND' || code === 'EAI_AGAIN' || isUnknownName(Reflect.get(err, 'cause'))
+}
+
+/** Scheme, host and path: user, password and query may be secrets. */
+export function placeOf(url: string): string {
+  if (!URL.canParse(url)) return 'the address'
+  const { protocol, host, pathname } = new URL(url)
+  return `${protocol}//${host}${pathname}`
+}
+
+/** Shorter values are words that occur by accident. */
+const MIN_SECRET_CHARS = 4
+
+/** Foreign text without the values that are secret, longest first, so that a part does not uncover the rest. */
+export function redact(text: string, secrets: readonly string[]): string {
+  const known = [...new Set(secrets)].filter((secret) => secret.length >= MIN_SECRET_CHARS).sort((a, b) => b.length - a.length)
+  return known.reduce((clean, secret) => clean.replaceAll(secret, '***'), text)
+}
+
+/** Foreign text on one line and cut short. */
+export function excerpt(text: string, maxChars: number): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim()
+  return line.length > maxChars ? `${line.slice(0, maxChars)}...` : line
+}
+
+const SECRET_NAME = /auth|key|token|cookie|secret|passw|signature|^sig$/i
+export const isSecretName = (name: string): boolean => SECRET_NAME.test(name)
+
+/** User, password and secret-looking parameters of an address. */
+export function secretsInUrl(url: string): string[] {
+  if (!URL.canParse(url)) return []
+  const { username, password, searchParams } = new URL(url)
+  const parameters = [...searchParams].filter(([name]) => isSecretName(name)).map(([, value]) => value)
+  return [username, password, safeDecode(password), ...parameters, ...parameters.map((value) => encodeURIComponent(value))].filter((text) => text !== '')
+}
+
+function safeDecode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

@@ -1,0 +1,86 @@
+import type { CanaryWebhook } from '#api/canary.ts'
+import { runHooks } from '#hooks/hooks.ts'
+import type { HookAnswer, HookPorts, HookSubject, HookType } from '#hooks/call.ts'
+
+/** Rounds of hooks beside the loop: a receiver that takes its time holds up its own rollout's step, and no rollback. */
+
+export type HookRound = {
+  /** The Canary: `namespace/name`. */
+  readonly key: string
+  /** Tells this round from the one before: another id is another round. */
+  readonly id: string
+  readonly type: HookType
+  readonly hooks: readonly CanaryWebhook[]
+  readonly subject: HookSubject
+}
+
+export type HookRounds = {
+  /**
+   * The answers of this round once it has ended, for as long as no other of its type is asked for; undefined while it runs.
+   * The first asking starts it, and gives up an older one of the same type. `onDone` tells when to ask again.
+   */
+  ask(round: HookRound): readonly HookAnswer[] | undefined
+  /** The Canary is gone, or its run: what is under way is given up. */
+  forget(key: string): void
+  /** Gives up what is under way, and resolves when nothing is. */
+  close(): Promise<void>
+}
+
+export type HookRoundsOptions = HookPorts & {
+  readonly onDone: (key: string) => void
+  /** Rounds that run at a time; more wait for their turn. */
+  readonly maxRunning?: number
+}
+
+const MAX_RUNNING = 64
+
+type Slot = { readonly id: string; readonly stop: AbortController; answers: readonly HookAnswer[] | undefined }
+
+export function createHookRounds({ onDone, maxRunning = MAX_RUNNING, ...ports }: HookRoundsOptions): HookRounds {
+  const slots = new Map<string, Map<HookType, Slot>>()
+  const waiting: (() => void)[] = []
+  const underWay = new Set<Promise<void>>()
+  let running = 0
+
+  async function run(round: HookRound, slot: Slot): Promise<void> {
+    if (running >= maxRunning) await new Promise<void>((resolve) => { waiting.push(resolve) })
+    else running += 1
+    try {
+      if (slot.stop.signal.aborted) return
+      const answers = await runHooks(round.type, round.hooks, round.subject, ports, slot.stop.signal)
+      if (slot.stop.signal.aborted) return
+      slot.answers = answers
+      onDone(round.key)
+    } finally {
+      // The place goes to whoever waits longest, without being free in between.
+      const next = waiting.shift()
+      if (next) next()
+      else running -= 1
+    }
+  }
+
+  return {
+    ask(round) {
+      if (round.hooks.length === 0) return []
+      const ofCanary = slots.get(round.key) ?? new Map<HookType, Slot>()
+      slots.set(round.key, ofCanary)
+      const known = ofCanary.get(round.type)
+      if (known?.id === round.id) return known.answers
+      known?.stop.abort()
+      const slot: Slot = { id: round.id, stop: new AbortController(), answers: undefined }
+      ofCanary.set(round.type, slot)
+      const done = run(round, slot).finally(() => { underWay.delete(done) })
+      underWay.add(done)
+      return undefined
+    },
+    forget(key) {
+      for (const { stop } of slots.get(key)?.values() ?? []) stop.abort()
+      slots.delete(key)
+    },
+    async close() {
+      for (const ofCanary of slots.values()) for (const { stop } of ofCanary.values()) stop.abort()
+      slots.clear()
+      await Promise.all(underWay)
+    },
+  }
+}
