@@ -18,7 +18,16 @@ export type Meta = {
 export type Stored = { apiVersion: string; kind: string; metadata: Meta; [field: string]: unknown }
 
 export const isDict = (value: unknown): value is Dict => typeof value === 'object' && value !== null && !Array.isArray(value)
-export const copy = <T>(value: T): T => (value === undefined ? value : JSON.parse(JSON.stringify(value)))
+/** As through JSON, without the text: fields that are undefined go. */
+export const copy = <T>(value: T): T => copied(value) as T
+
+function copied(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((item) => (item === undefined ? null : copied(item)))
+  const result: Dict = {}
+  for (const [key, child] of Object.entries(value)) if (child !== undefined) result[key] = copied(child)
+  return result
+}
 
 export function isEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true

@@ -38,7 +38,11 @@ export function createWorkloadSimulation(db: Db, { podStartMs, clock, readiness 
   }
 
   function edit(object: Stored, change: (current: Stored) => Dict, subresource?: 'status'): void {
-    db.modify(db.kindOf(object.apiVersion, object.kind), object.metadata.namespace, object.metadata.name, { ...CONTROLLER, subresource }, change)
+    const kind = db.kindOf(object.apiVersion, object.kind)
+    const current = db.find(kind, object.metadata.namespace, object.metadata.name)
+    // Most turns change nothing: then nothing is copied either.
+    if (isEqual(change(current), current)) return
+    db.modify(kind, object.metadata.namespace, object.metadata.name, { ...CONTROLLER, subresource }, change)
   }
 
   const podsOf = (owner: Stored): Pod[] =>
@@ -188,10 +192,12 @@ export function createWorkloadSimulation(db: Db, { podStartMs, clock, readiness 
     const name = `${service.metadata.name}-sim`
     const kind = db.kindOf('discovery.k8s.io/v1', 'EndpointSlice')
     const found = db.all(kind).find(({ metadata }) => metadata.name === name && metadata.namespace === service.metadata.namespace)
-    if (found) return edit(found, (current) => ({ ...current, ...copy(slice) }))
+    // As the real controller does: a Service's labels travel on to its slices.
+    const labels = { ...service.metadata.labels, 'kubernetes.io/service-name': service.metadata.name }
+    if (found) return edit(found, (current) => ({ ...current, ...copy(slice), metadata: { ...current.metadata, labels } }))
     put({
       metadata: {
-        name, namespace: service.metadata.namespace, labels: { 'kubernetes.io/service-name': service.metadata.name },
+        name, namespace: service.metadata.namespace, labels,
         ownerReferences: [{ apiVersion: 'v1', kind: 'Service', name: service.metadata.name, uid: service.metadata.uid, controller: true }],
       },
       ...slice,
