@@ -1,0 +1,84 @@
+/** What is told to people, before any provider gives it a form. Pure. Read this first. */
+
+import type { Canary, CanarySpec } from '#api/canary.ts'
+import { DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
+
+export const SEVERITIES = ['info', 'warn', 'error'] as const
+export type Severity = (typeof SEVERITIES)[number]
+
+export type Field = { readonly name: string; readonly value: string }
+
+export type Alert = {
+  readonly canary: { readonly name: string; readonly namespace: string }
+  readonly severity: Severity
+  /** CamelCase, as in the event. */
+  readonly reason: string
+  readonly message: string
+  readonly fields: readonly Field[]
+  readonly revision: string
+  /** Unix ms. */
+  readonly at: number
+}
+
+/** The part of a decision's news that an alert is made of. */
+export type NewsItem = { readonly reason: string; readonly message: string; readonly severity?: Severity }
+
+export type AlertContext = {
+  /** Unix ms. */
+  readonly at: number
+  /** Name of this cluster, told with every alert when given. */
+  readonly cluster?: string
+}
+
+type Text = (canary: Canary, item: NewsItem) => string
+
+/** Flagger's words where it has an alert for the occasion; the event's own elsewhere. */
+const TEXTS: Readonly<Record<string, Text>> = {
+  CanaryInitialized: ({ spec }) => `New ${spec.targetRef.kind} detected, initialization completed.`,
+  CanaryStarted: () => 'New revision detected, progressing canary analysis.',
+  CanarySucceeded: ({ spec }) => (spec.skipAnalysis
+    ? 'Canary analysis was skipped, promotion finished.' : 'Canary analysis completed successfully, promotion finished.'),
+  CanaryAwaitingApproval: () => 'Canary is waiting for approval.',
+  CanaryAwaitingPromotion: () => 'Canary promotion is waiting for approval.',
+  CanaryAwaitingIncrease: () => 'Canary traffic increase is waiting for approval.',
+  CanaryRollbackRequested: () => 'Rolling back manual webhook invoked',
+  CanaryThresholdReached: ({ spec }) => `Failed checks threshold reached ${Math.max(1, spec.analysis.threshold ?? 1)}`,
+}
+
+/** Occasions at which Flagger says how the analysis is set up. */
+const WITH_SETTINGS: readonly string[] = ['CanaryInitialized', 'CanaryStarted']
+
+/** The alert for a piece of news; undefined when nobody is to be alerted to it. */
+export function alertOf(canary: Canary, item: NewsItem, { at, cluster }: AlertContext): Alert | undefined {
+  if (item.severity === undefined) return undefined
+  const { metadata, status } = canary
+  return {
+    canary: { name: metadata.name, namespace: metadata.namespace ?? '' },
+    severity: item.severity,
+    reason: item.reason,
+    message: TEXTS[item.reason]?.(canary, item) ?? item.message,
+    fields: [...(cluster ? [{ name: 'Cluster', value: cluster }] : []), ...(WITH_SETTINGS.includes(item.reason) ? settingsOf(canary) : [])],
+    revision: status?.lastAppliedSpec ?? '',
+    at,
+  }
+}
+
+function settingsOf({ metadata, spec }: Canary): Field[] {
+  return [
+    { name: 'Target', value: `${spec.targetRef.kind}/${spec.targetRef.name}.${metadata.namespace ?? ''}` },
+    { name: 'Failed checks threshold', value: String(Math.max(1, spec.analysis.threshold ?? 1)) },
+    { name: 'Progress deadline', value: `${spec.progressDeadlineSeconds ?? DEFAULT_PROGRESS_DEADLINE_SECONDS}s` },
+    { name: 'Traffic routing', value: routingOf(spec) },
+  ]
+}
+
+function routingOf({ analysis, gate }: CanarySpec): string {
+  const { stepWeight = 0, stepWeights = [], maxWeight = 0, match = [] } = analysis
+  const weights = gate?.steps?.map(({ weight }) => weight) ?? stepWeights
+  if (gate?.steps === undefined && stepWeight > 0) return `Weight step: ${stepWeight} max: ${maxWeight}`
+  if (weights.length > 0) return `Weight steps: ${weights.join(',')} max: ${maxWeight}`
+  return match.length > 0 ? 'A/B Testing' : 'Blue/Green'
+}
+
+/** `name.namespace`: whose alert it is. */
+export const authorOf = ({ canary }: Pick<Alert, 'canary'>): string => `${canary.name}.${canary.namespace}`

@@ -1,0 +1,57 @@
+import { createServer, type Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+
+/** A mail server of one page (RFC 5321): takes mail, keeps it, or answers as told. */
+export type Received = { readonly from: string; readonly to: readonly string[]; readonly data: string; readonly login: string }
+
+export type SmtpReceiver = { readonly port: number; readonly mails: Received[]; readonly connections: () => number }
+
+export type SmtpBehaviour = {
+  /** Answer to RCPT instead of 250. */
+  readonly recipientReply?: string
+  /** Says nothing at all. */
+  readonly silent?: boolean
+}
+
+export async function receiveMail(t: Test, { recipientReply = '250 ok', silent = false }: SmtpBehaviour = {}): Promise<SmtpReceiver> {
+  const mails: Received[] = []
+  const sockets = new Set<Socket>()
+  let connections = 0
+
+  const server = createServer((socket) => {
+    connections += 1
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => {})
+    if (silent) return
+    const say = (line: string): void => { socket.write(`${line}\r\n`) }
+    let mail = { from: '', to: [] as string[], data: '', login: '' }
+    let isData = false
+    let buffer = ''
+    say('220 mail.test ESMTP')
+    socket.on('data', (chunk: Buffer) => {
+      buffer += chunk.toString('latin1')
+      for (let end = buffer.indexOf('\r\n'); end >= 0; end = buffer.indexOf('\r\n')) {
+        const line = buffer.slice(0, end)
+        buffer = buffer.slice(end + 2)
+        if (isData && line === '.') {
+          isData = false
+          mails.push(mail)
+          mail = { from: '', to: [], data: '', login: '' }
+          say('250 queued')
+        } else if (isData) mail = { ...mail, data: `${mail.data}${line}\n` }
+        else if (/^EHLO/i.test(line)) say('250-mail.test\r\n250 AUTH PLAIN')
+        else if (/^MAIL FROM:/i.test(line)) { mail = { ...mail, from: line.slice('MAIL FROM:'.length) }; say('250 ok') }
+        else if (/^RCPT TO:/i.test(line)) { mail.to.push(line.slice('RCPT TO:'.length)); say(recipientReply) }
+        else if (/^DATA/i.test(line)) { isData = true; say('354 go on') }
+        else if (/^AUTH PLAIN /i.test(line)) { mail = { ...mail, login: Buffer.from(line.slice('AUTH PLAIN '.length), 'base64').toString() }; say('235 ok') }
+        else if (/^QUIT/i.test(line)) { say('221 bye'); socket.end() }
+        else say('502 unknown')
+      }
+    })
+  })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { for (const socket of sockets) socket.destroy(); server.close() })
+  return { port: (server.address() as AddressInfo).port, mails, connections: () => connections }
+}
