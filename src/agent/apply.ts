@@ -38,7 +38,8 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
       return
     case 'services':
       await writeAll(renderServices(canary, targetOf(canary, caches), caches.reader), context)
-      if (provider.name !== 'kubernetes' && seen.apex !== 'target') await writeApex(canary, 'primary', context)
+      // Until adoption is done the target serves; afterwards it has no pods, whoever points the apex there.
+      if (provider.name !== 'kubernetes' && (seen.apex !== 'target' || seen.target?.adopted)) await writeApex(canary, 'primary', context)
       return
     case 'apex':
       await writeApex(canary, effect.serving, context)
