@@ -108,6 +108,9 @@ export function createWorld(options: WorldOptions = {}): World {
   let life: Life | undefined
   let agent: Agent | undefined
   let starts = 0
+  /** What the agent waits for, but for the ends of its watches. */
+  const waits = new Set<{ readonly at: number; readonly life: Life }>()
+  const untilNext = (): number => Math.min(...[...waits].filter((wait) => !wait.life.isDead()).map(({ at }) => at - clock.now()), hasYoungPods() ? podStartMs : Infinity)
   let drawn = 0
   const random = (): number => ((drawn += 0.381_966) % 1)
 
@@ -130,7 +133,18 @@ export function createWorld(options: WorldOptions = {}): World {
     const own = createLife()
     life = own
     const client = mortal(fake.client, own, (kind) => held.get(kind)?.until)
-    const after: After = (milliseconds, run) => clock.after(milliseconds, () => { if (!own.isDead()) run() })
+    const after: After = (milliseconds, run) => {
+      const wait = { at: clock.now() + Math.max(0, milliseconds), life: own }
+      if (milliseconds < IDLE_WAIT_MS) waits.add(wait)
+      const cancel = clock.after(milliseconds, () => {
+        waits.delete(wait)
+        if (!own.isDead()) run()
+      })
+      return () => {
+        waits.delete(wait)
+        cancel()
+      }
+    }
     agent = createAgent({
       client, http, log, after, now: clock.now, random,
       events: createEventRecorder({ client, component: 'canarygate', instance: `agent-${starts}`, log, now: clock.now, random }),
@@ -165,7 +179,7 @@ export function createWorld(options: WorldOptions = {}): World {
         continue
       }
       turns = 0
-      const next = Math.min(...clock.waits().filter((wait) => wait < IDLE_WAIT_MS), ...(hasYoungPods() ? [podStartMs] : []))
+      const next = Math.max(0, untilNext())
       if (next === Infinity) {
         if (until) throw new Error('nothing is left to do, and what was waited for did not come')
         return
@@ -197,8 +211,7 @@ export function createWorld(options: WorldOptions = {}): World {
       while (clock.now() < end) {
         simulation.tick()
         await clock.settle()
-        const next = Math.min(...clock.waits().filter((wait) => wait > 0), hasYoungPods() ? podStartMs : Infinity, end - clock.now())
-        await clock.advance(next)
+        await clock.advance(Math.max(0, Math.min(untilNext(), end - clock.now())))
       }
       simulation.tick()
       await clock.settle()
