@@ -49,6 +49,8 @@ export type Agent = {
 
 /** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
 const GATE_PREFIX = 'gate:'
+/** A Canary that comes with its target in one `kubectl apply` or Helm release comes within this time: none is written in its stead (ms). */
+const CANARY_GRACE_MS = 2_000
 /** A watch needs about this long to bring what a write collided with. */
 const CONFLICT_MS = 50
 
@@ -73,7 +75,9 @@ export function createAgent(options: AgentOptions): Agent {
       log.warn({ target: objectKey(target.metadata) }, 'a change was missed')
       void events.record(target, { type: 'Warning', reason: 'CanaryGateMissed', message })
     },
-    wakeUngated: (namespace, name) => enqueue(`${GATE_PREFIX}${namespace}/${name}`),
+    wakeUngated(namespace, name) {
+      if (isLeading) queue.addAfter(`${GATE_PREFIX}${namespace}/${name}`, CANARY_GRACE_MS)
+    },
   })
   const vigil = createVigil({ http: options.http, caches, log, now })
   const measuring: Measuring = createMeasuring({ http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now })

@@ -21,11 +21,15 @@ export const gatePatch = (gate: string, revision: string): MergePatch =>
 /** The change that was held for adoption may roll now (to no pods, since the target is at 0). */
 export const unpausePatch = (): MergePatch => ({ ...annotate({ [ANNOTATION_STABLE]: null }), spec: { paused: null } })
 
-/** The target serves by itself again, from `template`. It stays marked as adopted until `forgetPatch`: until then the apex is elsewhere. */
+/**
+ * The target serves by itself again, from `template`. It stays marked as adopted until `forgetPatch`: until then the apex is elsewhere. Its
+ * gate goes at once: with an open or failed one its status would never tell that it is ready.
+ */
 export function releasePatch(target: Workload, template: PodTemplate, replicas: number): MergePatch {
   const isDaemonSet = target.kind === 'DaemonSet'
   const difference = mergePatch(target.spec.template, isDaemonSet ? onAnyNode(template) : template)
   return {
+    ...annotate({ [ANNOTATION_GATE]: null }),
     spec: {
       ...(isDaemonSet ? {} : { replicas, paused: null }),
       ...(difference === undefined ? {} : { template: difference }),

@@ -20,6 +20,7 @@ test('held, released and forgotten, a target is what it was', async (t) => {
   t.match(held, { spec: { replicas: 0 }, metadata: { annotations: { theirs: 'yes', 'canarygate.dev/replicas': '3', 'canarygate.dev/gate': 'pending' } } })
   const released = after(held, releasePatch(held, target.spec.template, 3))
   t.equal(released.metadata.annotations?.['canarygate.dev/replicas'], '3', 'adopted until it is forgotten')
+  t.equal(released.metadata.annotations?.['canarygate.dev/gate'], undefined, 'and free to tell when it is ready')
   t.same(after(released, forgetPatch()), target)
 })
 
