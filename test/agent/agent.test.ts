@@ -311,13 +311,14 @@ test('the status is written upon what was read: whoever wrote in between is not 
 test('a watch that lags does not make it decide twice', async (t) => {
   const world = await adopted()
   const release = world.holdWatch('Canary')
+  const told = world.lines.length
   world.setImage('cart:2')
   await world.pass(4_000)
   t.match(world.status(), { phase: 'Progressing', canaryWeight: 50 }, 'it goes on upon what it has saved itself')
   release()
   await world.run()
   t.same(world.reasons().filter((reason) => /Started|Starting|Promoting|Succeeded/.test(reason)), ['CanaryStarted', 'CanaryAnalysisStarting', 'CanaryPromoting', 'CanarySucceeded'])
-  t.notOk(world.lines.some(({ msg }) => msg === 'conflict'))
+  t.notOk(world.lines.slice(told).some(({ msg }) => msg === 'conflict'))
 })
 
 test('every event of a run is told once', async (t) => {

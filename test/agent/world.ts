@@ -161,32 +161,39 @@ export function createWorld(options: WorldOptions = {}): World {
   const hasYoungPods = (): boolean => fake.objects('v1', 'Pod').some((pod) =>
     clock.now() - Date.parse((pod['status'] as { readonly startTime?: string } | undefined)?.startTime ?? '') < podStartMs)
 
-  async function run({ until, limitMs = 900_000 }: { readonly until?: () => boolean; readonly limitMs?: number } = {}): Promise<void> {
-    const end = clock.now() + limitMs
-    for (let turns = 0; ;) {
+  /** Everybody does what is to be done at this moment. False: `until` holds, and the rest was left. */
+  async function settle(until?: () => boolean): Promise<boolean> {
+    for (let turns = 0; turns < MAX_TURNS_AT_ONCE; turns += 1) {
       const before = changes
       simulation.tick()
       await clock.settle()
-      if (until?.()) return
+      if (until?.()) return false
       if (life?.isDead()) {
         await clock.advance(TAKE_OVER_MS)
         await start()
-        continue
-      }
-      if (changes !== before) {
-        turns += 1
-        if (turns > MAX_TURNS_AT_ONCE) throw new Error('the world does not come to rest')
-        continue
-      }
-      turns = 0
+      } else if (changes === before) return true
+    }
+    throw new Error('the world does not come to rest')
+  }
+
+  async function run({ until, limitMs = 900_000 }: { readonly until?: () => boolean; readonly limitMs?: number } = {}): Promise<void> {
+    const end = clock.now() + limitMs
+    while (await settle(until)) {
       const next = Math.max(0, untilNext())
-      if (next === Infinity) {
-        if (until) throw new Error('nothing is left to do, and what was waited for did not come')
-        return
-      }
+      if (next === Infinity && until) throw new Error('nothing is left to do, and what was waited for did not come')
+      if (next === Infinity) return
       if (clock.now() + next > end) throw new Error(`still busy after ${limitMs} ms`)
       await clock.advance(next)
     }
+  }
+
+  async function pass(milliseconds: number): Promise<void> {
+    const end = clock.now() + milliseconds
+    while (clock.now() < end) {
+      await settle()
+      await clock.advance(Math.max(0, Math.min(untilNext(), end - clock.now())))
+    }
+    await settle()
   }
 
   const objectIn = <T extends KubeObject>(apiVersion: string, kind: string, name: string): T | undefined => fake.object<T>(apiVersion, kind, `${NAMESPACE}/${name}`)
@@ -200,22 +207,12 @@ export function createWorld(options: WorldOptions = {}): World {
     .toSorted((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion))
 
   return {
-    fake, clock, lines, metrics, start, run,
+    fake, clock, lines, metrics, start, run, pass,
     crash: () => life?.die(),
     crashAfter: (calls) => life?.dieAfter(calls),
     isAlive: () => life !== undefined && !life.isDead(),
     loseLead: () => life?.loseLead(),
     agent: () => need(agent, 'agent'),
-    pass: async (milliseconds) => {
-      const end = clock.now() + milliseconds
-      while (clock.now() < end) {
-        simulation.tick()
-        await clock.settle()
-        await clock.advance(Math.max(0, Math.min(untilNext(), end - clock.now())))
-      }
-      simulation.tick()
-      await clock.settle()
-    },
     holdWatch: (kind) => {
       const { promise, resolve } = Promise.withResolvers<void>()
       held.set(kind, { until: promise, release: resolve })
