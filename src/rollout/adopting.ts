@@ -1,6 +1,7 @@
+import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { firstCommand, refuse } from '#rollout/commands.ts'
-import type { Effect, PhaseStep } from '#rollout/decision.ts'
+import type { Effect, PhaseStep, Seen } from '#rollout/decision.ts'
 import { route } from '#rollout/routing.ts'
 import { canaryOf, enter, normal, notReady, once, primaryOf, RECHECK_MS, targetOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
@@ -17,8 +18,8 @@ export const initializing: PhaseStep = (before, seen, now) => {
   }
   const command = firstCommand(seen)
   if (command) return refuse({ status: before, effects: [], news: [], wakeAt: now }, command, `${canaryOf(seen)} is not initialised yet`, now)
-  const revision = adoptedRevision(before.lastPromotedSpec, seen)
-  const status = enter0(before, now)
+  const revision = adoptedRevision(before, seen)
+  const status = { ...enter0(before, now), lastAppliedSpec: revision }
   const replicas = target.wantedReplicas
   const effects: Effect[] = [...(seen.hasFinalizer ? [] : [{ kind: 'addFinalizer' } as const]), { kind: 'snapshot', revision }, { kind: 'services' }]
 
@@ -63,13 +64,17 @@ export const initializing: PhaseStep = (before, seen, now) => {
   }
 }
 
-/** A Canary that was deleted and made again finds an adopted target whose primary knows what is stable; else it is what serves now. */
-function adoptedRevision(promoted: string | undefined, seen: Parameters<PhaseStep>[1]): string {
+/**
+ * What serves now, until the target's pods are let go; from then on what was noted. A Canary that was deleted and made again finds an
+ * adopted target whose primary knows what is stable.
+ */
+function adoptedRevision({ lastPromotedSpec: promoted, lastAppliedSpec: noted, phase }: CanaryStatus, seen: Seen): string {
   if (promoted) return promoted
+  if (seen.target?.adopted && phase === 'Initializing' && noted) return noted
   if (seen.target?.adopted && seen.primary?.revision) return seen.primary.revision
   return seen.stableRevision ?? seen.target?.revision ?? ''
 }
 
-function enter0(status: Parameters<PhaseStep>[0], now: number) {
+function enter0(status: CanaryStatus, now: number): CanaryStatus {
   return status.phase === 'Initializing' ? status : withGate({ ...status, phase: 'Initializing' as const }, { changedAt: timestamp(now) })
 }

@@ -90,7 +90,7 @@ export function isOtherStrategy(status: CanaryStatus, plan: Plan): boolean {
 /** The same revision from the beginning: no weight, no counters but the failed checks. */
 export function startOver(before: CanaryStatus, seen: Seen, now: number, item: News, failedChecks = before.failedChecks ?? 0): Decision {
   const status = withGate(enter(before, 'Progressing', now, { failedChecks, canaryWeight: 0, iterations: 0 }), {
-    step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, released: undefined, judge: undefined,
+    step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, released: undefined, judge: undefined, routesAt: undefined,
   })
   return { status, effects: goHome(seen), news: [item], wakeAt: now }
 }

@@ -8,12 +8,10 @@ import type { Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
 import { canaryReplicas, route } from '#rollout/routing.ts'
-import { canaryOf, earlier, heldBy, normal, notReady, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, earlier, heldBy, normal, notReady, OBSERVATION_LAG_MS, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** Between "the address is ready" and the first weight on it (milliseconds): routers merge endpoint news within about 100 ms. */
 const ENDPOINT_GRACE_MS = 300
-/** What is seen may be this old (milliseconds): pods seen so soon after another revision was asked for may be those of an earlier turn. */
-export const OBSERVATION_LAG_MS = 1_000
 
 /** Brings the pinned revision up while no request reaches it, and begins as soon as it is ready and reachable. */
 export function beforeTraffic(before: CanaryStatus, seen: Seen, target: TargetSeen, now: number): Decision {

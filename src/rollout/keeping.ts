@@ -1,5 +1,6 @@
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import type { Decision, Effect, Seen, TargetSeen } from '#rollout/decision.ts'
+import { mayGoHome } from '#rollout/routing.ts'
 
 /**
  * What holds at any time after adoption: the Services, the owner's replicas on the primary and none on the target, and on the primary the
@@ -17,9 +18,6 @@ export function keep(seen: Seen, target: TargetSeen, revision: string | undefine
   }
   return effects
 }
-
-/** Requests are not sent to a primary that is known to serve nothing while the canary serves: better a doubted answer than none. */
-export const mayGoHome = (seen: Seen): boolean => seen.endpoints.primary > 0 || seen.endpoints.canary === 0 || seen.primary?.replicas === 0
 
 /** All weight to the primary, at once. */
 export const goHome = (seen: Seen): readonly Effect[] => (mayGoHome(seen) ? [{ kind: 'setRoutes', routes: ALL_TO_PRIMARY }] : [])

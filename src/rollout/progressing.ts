@@ -33,7 +33,7 @@ function superseded(before: CanaryStatus, seen: Seen, target: TargetSeen, now: n
     enter(before, 'Progressing', now, { lastAppliedSpec: target.revision, failedChecks: 0, canaryWeight: 0, iterations: 0 }),
     {
       step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, judge: undefined, bypass: undefined, released: undefined,
-      hooksAt: undefined, requestedBy: target.requestedBy,
+      hooksAt: undefined, routesAt: undefined, requestedBy: target.requestedBy,
     },
   )
   return {

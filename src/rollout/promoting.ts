@@ -100,7 +100,7 @@ export const finalising: PhaseStep = (before, seen, now) => {
     status,
     effects: [
       ...upkeep,
-      { kind: 'scale', role: 'canary', replicas: 0 },
+      ...((seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 } as const] : []),
       ...(seen.target?.revision === revision ? [{ kind: 'markGate', gate: 'passed', revision } as const] : []),
       { kind: 'prune', keep: [revision, ...(before.lastPromotedSpec ? [before.lastPromotedSpec] : [])] },
     ],
@@ -117,7 +117,7 @@ function failPromotion(before: CanaryStatus, seen: Seen, now: number, cause: { r
   const previous = before.gate?.previousRevision ?? before.lastPromotedSpec
   const message = 'command' in cause ? `aborted ${because(cause.command)}` : `Promotion of ${targetOf(seen)} failed, primary not ready: ${cause.reason}`
   const status = withGate(enter(before, 'Failed', now, { canaryWeight: 0, failedChecks: 0, iterations: 0 }), {
-    ...NO_RUN, reason: message, rolledBackRevision: before.lastAppliedSpec, hooksDue: hasHooks(seen, 'post-rollout') ? true : undefined,
+    ...NO_RUN, routesAt: undefined, reason: message, rolledBackRevision: before.lastAppliedSpec, hooksDue: hasHooks(seen, 'post-rollout') ? true : undefined,
   })
   return {
     status,

@@ -3,8 +3,8 @@ import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { firstCommand, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, Effect, News, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
 import { tellPostRollout } from '#rollout/hooks.ts'
-import { keep, mayGoHome } from '#rollout/keeping.ts'
-import { route, type Routing } from '#rollout/routing.ts'
+import { keep } from '#rollout/keeping.ts'
+import { route } from '#rollout/routing.ts'
 import { start } from '#rollout/starting.ts'
 import { canaryOf, enter, normal, once, phaseOf, primaryOf, targetOf, warning, withGate } from '#rollout/status.ts'
 
@@ -15,10 +15,10 @@ import { canaryOf, enter, normal, once, phaseOf, primaryOf, targetOf, warning, w
  */
 export const resting: PhaseStep = (before, seen, now) => {
   const { target } = seen
-  const routing: Routing = mayGoHome(seen) ? route(before, seen, ALL_TO_PRIMARY, now) : { status: before, effects: [], settled: false, wakeAt: undefined }
+  const routing = route(before, seen, ALL_TO_PRIMARY, now)
   const release: Effect[] = routing.settled && (seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
   if (!target) {
-    const told = once(routing.status, warning('CanaryTargetMissing', `${seen.spec.targetRef.kind.toLowerCase()} ${targetOf(seen)} not found: the primary keeps serving`))
+    const told = once(withoutWait(routing.status, true, now), warning('CanaryTargetMissing', `${seen.spec.targetRef.kind.toLowerCase()} ${targetOf(seen)} not found: the primary keeps serving`))
     return { status: told.status, effects: [...routing.effects, ...release], news: told.news, wakeAt: routing.wakeAt }
   }
   const upkeep = keep(seen, target, before.lastPromotedSpec)

@@ -25,7 +25,7 @@ export function rollBack(before: CanaryStatus, seen: Seen, now: number, cause: R
   const status = withGate(
     enter(before, 'Failed', now, { canaryWeight: 0, failedChecks: 0, iterations: 0 }),
     {
-      ...NO_RUN, reason: cause.message, rolledBackRevision: cause.isAbort ? before.gate?.rolledBackRevision : revision,
+      ...NO_RUN, routesAt: undefined, reason: cause.message, rolledBackRevision: cause.isAbort ? before.gate?.rolledBackRevision : revision,
       hooksDue: hasHooks(seen, 'post-rollout') ? true : undefined,
     },
   )

@@ -9,7 +9,20 @@ export type Routing = {
   readonly effects: readonly Effect[]
   /** The router says so, and has for as long as it takes until requests follow. */
   readonly settled: boolean
+  /** The router says so. */
+  readonly isInForce: boolean
   readonly wakeAt: number | undefined
+}
+
+/** Requests are not sent to a primary that is known to serve nothing while the canary serves: better a doubted answer than none. */
+export const mayGoHome = (seen: Seen): boolean => seen.endpoints.primary > 0 || seen.endpoints.canary === 0 || seen.target?.wantedReplicas === 0
+
+const markOf = (routes: Routes): string => `${routes.primary}/${routes.canary}${routes.mirror ? '+mirror' : ''}`
+
+/** The status of a decision that asks for routes: whatever was in force before, these have to be seen in force anew. */
+export function asking(status: CanaryStatus, effects: readonly Effect[]): CanaryStatus {
+  const last = effects.findLast((effect) => effect.kind === 'setRoutes')
+  return last ? withGate(status, { routesFor: markOf(last.routes), routesAt: undefined }) : status
 }
 
 /**
@@ -18,17 +31,24 @@ export type Routing = {
  */
 export function route(status: CanaryStatus, seen: Seen, wanted: Routes, now: number): Routing {
   const asked: Effect = { kind: 'setRoutes', routes: wanted }
-  const mark = `${wanted.primary}/${wanted.canary}${wanted.mirror ? '+mirror' : ''}`
+  const mark = markOf(wanted)
+  if (wanted.canary === 0 && (seen.routes?.canary ?? 0) > 0 && !mayGoHome(seen)) {
+    return { status: withGate(status, { routesAt: undefined, routesFor: mark }), effects: [], settled: false, isInForce: false, wakeAt: undefined }
+  }
   if (!seen.routes || !agrees(seen, wanted)) {
-    return { status: withGate(status, { routesAt: undefined, routesFor: mark }), effects: [asked], settled: false, wakeAt: undefined }
+    // Others changed what had been in force. That it was is forgotten first, by a write of its own: put back and not noted, it would count as settled.
+    if (status.gate?.routesFor === mark && status.gate.routesAt !== undefined) {
+      return { status: withGate(status, { routesAt: undefined }), effects: [], settled: false, isInForce: false, wakeAt: now }
+    }
+    return { status: withGate(status, { routesAt: undefined, routesFor: mark }), effects: [asked], settled: false, isInForce: false, wakeAt: undefined }
   }
   const since = status.gate?.routesFor === mark ? timeOf(status.gate.routesAt) : undefined
   if (since === undefined) {
     const first = withGate(status, { routesAt: timestamp(now), routesFor: mark })
-    return { status: first, effects: [], settled: seen.provider.settleMs === 0, wakeAt: now + seen.provider.settleMs }
+    return { status: first, effects: [], settled: seen.provider.settleMs === 0, isInForce: true, wakeAt: now + seen.provider.settleMs }
   }
   const settledAt = since + seen.provider.settleMs
-  return { status, effects: [], settled: now >= settledAt, wakeAt: now >= settledAt ? undefined : settledAt }
+  return { status, effects: [], settled: now >= settledAt, isInForce: true, wakeAt: now >= settledAt ? undefined : settledAt }
 }
 
 /** Replica ratios are read back rounded by whole pods: there, "some weight" agrees with "some weight". */

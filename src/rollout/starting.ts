@@ -1,6 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { planFor } from '#rollout/advancing.ts'
-import { because, take } from '#rollout/commands.ts'
+import { because, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, Effect, News, Seen, TargetSeen } from '#rollout/decision.ts'
 import { closedGate, consult, told } from '#rollout/hooks.ts'
 import { canaryReplicas } from '#rollout/routing.ts'
@@ -10,6 +10,7 @@ import { canaryOf, earlier, enter, normal, once, phaseOf, primaryOf, targetOf, t
 export function start(rest: Decision, seen: Seen, target: TargetSeen, now: number, command?: CommandSeen): Decision {
   const isBypass = command?.command === 'promote'
   const hindrance = hindranceOf(seen, target, isBypass)
+  if (hindrance && command) return refuse(rest, command, hindrance.message, now)
   if (hindrance) {
     const said = once(rest.status, hindrance)
     return { ...rest, status: said.status, news: said.news }

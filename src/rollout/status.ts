@@ -105,6 +105,9 @@ const READY_PATIENCE_MS = 10_000
 /** While pods are waited for, their deadline may pass without any event: look again after this long (ms). It costs no request. */
 export const RECHECK_MS = 10_000
 
+/** What is seen may be this old (ms): pods seen so soon after another revision was asked for may be those of an earlier turn. */
+export const OBSERVATION_LAG_MS = 1_000
+
 /** The earlier of two times to look again. */
 export const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined ? b : b === undefined ? a : Math.min(a, b)

@@ -5,6 +5,7 @@ import type { Decision, HookCall, PhaseStep, Seen } from '#rollout/decision.ts'
 import { progressing } from '#rollout/progressing.ts'
 import { finalising, promoting } from '#rollout/promoting.ts'
 import { resting } from '#rollout/resting.ts'
+import { asking } from '#rollout/routing.ts'
 import { phaseOf, settled, timeOf } from '#rollout/status.ts'
 import { terminating } from '#rollout/terminating.ts'
 
@@ -30,7 +31,7 @@ export function step(status: CanaryStatus, seen: Seen, now: number): Decision {
   return {
     ...decision,
     effects: seen.deleting ? decision.effects : [...decision.effects, ...taken.effects],
-    status: settled(status, decision.status, seen, now),
+    status: settled(status, asking(decision.status, decision.effects), seen, now),
   }
 }
 

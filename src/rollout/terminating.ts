@@ -1,6 +1,7 @@
+import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import type { Decision, Effect, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
-import { enter, normal, timeOf, timestamp, withGate } from '#rollout/status.ts'
+import { enter, normal, notReady, OBSERVATION_LAG_MS, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** `status.gate.routesFor` once the apex and the routes have been told to leave us. */
 const RELEASED = 'released'
@@ -15,36 +16,44 @@ export const terminating: PhaseStep = (before, seen, now) => {
   const { target } = seen
   // Nobody is left who could serve.
   if (!target) return { ...nothing, effects: [{ kind: 'removeFinalizer' }] }
+  if (before.phase !== 'Terminating') {
+    const status = withGate(enter(before, 'Terminating', now), { routesFor: undefined, routesAt: undefined })
+    return { status, effects: [], news: [normal('CanaryTerminating', `Terminating canary ${seen.name}.${seen.namespace}`)], wakeAt: now + OBSERVATION_LAG_MS }
+  }
+  // What was done just before is seen late, and here a look at the past would let go of what serves.
+  const trustedAt = (timeOf(before.gate?.changedAt) ?? 0) + OBSERVATION_LAG_MS
+  if (now < trustedAt) return { ...nothing, wakeAt: trustedAt }
   const isServedByUs = target.adopted || seen.apex === 'primary' || seen.apex === 'canary' || seen.apex === 'both'
   if (!isServedByUs && !target.held) return { ...nothing, effects: [...(seen.routes ? [{ kind: 'releaseRoutes' } as const] : []), { kind: 'removeFinalizer' }] }
 
-  const isFirst = before.phase !== 'Terminating'
-  const status = isFirst ? withGate(enter(before, 'Terminating', now), { routesFor: undefined, routesAt: undefined }) : before
-  const news = isFirst ? [normal('CanaryTerminating', `Terminating canary ${seen.name}.${seen.namespace}`)] : []
-  const here = (effects: readonly Effect[], wakeAt?: number): Decision => ({ status, effects, news, wakeAt })
-  const stable = stableOf(before.lastPromotedSpec, seen, target)
+  const here = (effects: readonly Effect[], wakeAt?: number): Decision => ({ ...nothing, effects, wakeAt })
+  const stable = stableOf(before, seen, target)
   const wanted = Math.max(target.wantedReplicas, target.replicas)
   if (target.revision !== stable || target.replicas !== wanted || target.paused) {
     // Until the target serves, the primary does, alone.
     const home: Effect[] = isServedByUs && seen.endpoints.primary > 0 && (seen.routes?.canary ?? 0) > 0 ? [{ kind: 'setRoutes', routes: ALL_TO_PRIMARY }] : []
     return here([...home, { kind: 'snapshot', revision: stable }, { kind: 'releaseTarget', revision: stable, replicas: wanted }])
   }
-  if (!seen.targetReady || target.runningReplicas < wanted) return here([])
+  if (!seen.targetReady || target.runningReplicas < wanted) {
+    const told = notReady(before, warning('CanaryTargetNotReady', `${targetOf(seen)} is not ready yet: until it is, the primary serves and the Canary stays`), false, now)
+    return { ...here([], now + RECHECK_MS), status: told.status, news: told.news }
+  }
   if (seen.apex !== 'target' || before.gate?.routesFor !== RELEASED) {
-    return { ...here([{ kind: 'apex', serving: 'target' }, { kind: 'releaseRoutes' }], now), status: withGate(status, { routesFor: RELEASED, routesAt: timestamp(now) }) }
+    return { ...here([{ kind: 'apex', serving: 'target' }, { kind: 'releaseRoutes' }], now), status: withGate(before, { routesFor: RELEASED, routesAt: timestamp(now) }) }
   }
   const settledAt = (timeOf(before.gate?.routesAt) ?? now) + seen.provider.settleMs
   if (now < settledAt) return here([], settledAt)
   return {
-    status,
+    status: before,
     effects: [{ kind: 'forgetTarget' }, { kind: 'removeFinalizer' }],
-    news: [...news, normal('CanaryTerminated', `Terminated canary ${seen.name}.${seen.namespace}`)],
+    news: [normal('CanaryTerminated', `Terminated canary ${seen.name}.${seen.namespace}`)],
     wakeAt: undefined,
   }
 }
 
-/** What serves, or served before a change of the target was held. */
-function stableOf(promoted: string | undefined, seen: Seen, target: TargetSeen): string {
-  if (promoted) return promoted
-  return (target.adopted ? seen.primary?.revision : seen.stableRevision) ?? seen.primary?.revision ?? target.revision
+/** What serves, or served before a change of the target was held: what was promoted last, or noted when the target was adopted. */
+function stableOf({ lastPromotedSpec, lastAppliedSpec }: CanaryStatus, seen: Seen, target: TargetSeen): string {
+  if (lastPromotedSpec) return lastPromotedSpec
+  if (target.adopted) return lastAppliedSpec ?? seen.primary?.revision ?? target.revision
+  return seen.stableRevision ?? target.revision
 }

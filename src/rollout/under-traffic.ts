@@ -2,7 +2,6 @@ import type { CanaryStatus } from '#api/canary.ts'
 import { advance, conclude, isOtherStrategy, planFor, routesOf, startOver } from '#rollout/advancing.ts'
 import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
 import { closedGate, consult, consultRollback, hookFailed, told } from '#rollout/hooks.ts'
-import { plus } from '#rollout/keeping.ts'
 import { positionOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
@@ -35,13 +34,11 @@ export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Dec
   const size: Effect[] = !seen.target?.scaled && canary.replicas !== replicas ? [{ kind: 'scale', role: 'canary', replicas }] : []
   const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
   if (now < dueAt) return { status: routing.status, effects: [...routing.effects, ...size], news: [], wakeAt: earlier(dueAt, routing.wakeAt) }
-  if (routing.effects.length > 0) {
-    // What was measured so far may have been measured at other weights.
+  if (!routing.isInForce || size.length > 0) {
+    // What was measured so far may have been measured at other weights, or on fewer pods than the next step needs.
     return { status: routing.status, effects: [...routing.effects, ...size], news: [], wakeAt: now + RECHECK_MS }
   }
-  const decision = check(routing.status, seen, plan, now)
-  const hasMoved = decision.effects.some(({ kind }) => kind === 'setRoutes' || kind === 'deploy')
-  return { ...plus(decision, hasMoved ? [] : size), wakeAt: hasMoved ? decision.wakeAt : earlier(decision.wakeAt, routing.wakeAt) }
+  return check(routing.status, seen, plan, now)
 }
 
 /** Weight on pods that are all gone falls at once; it comes back from the beginning, and too many such falls are the end. */
@@ -64,7 +61,8 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
     return stay(said.status, said.news)
   }
 
-  if (seen.canary && !seen.canary.readiness.ready) return stay(again, [warning('CanaryNotReady', `canary deployment ${targetOf(seen)} not ready: ${seen.canary.readiness.reason}`)])
+  const unready = seen.canary && !seen.canary.readiness.ready ? seen.canary.readiness.reason : seen.endpoints.canary === 0 ? 'no ready address' : undefined
+  if (unready !== undefined) return stay(again, [warning('CanaryNotReady', `canary deployment ${targetOf(seen)} not ready: ${unready}`)])
   if (seen.primary && !seen.primary.readiness.ready) {
     return stay(again, [warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`)])
   }
