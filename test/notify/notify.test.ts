@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import type { Http, HttpResponse } from '#api/http.ts'
 import type { Canary } from '#api/canary.ts'
+import { createForgeIssuer } from '#certs/issue.ts'
 import { createHttp, denialOf } from '#metrics/http.ts'
 import { HttpError } from '#metrics/provider.ts'
 import type { Alert } from '#notify/alert.ts'
@@ -250,4 +251,21 @@ test('a mail server on a denied address is not connected to, by number or by nam
   t.match(await deliver(alert(), smtpTo(server.port), { ...ports(), sendMail: careful }, SIGNAL), { delivered: false, reason: /loopback/ })
   t.match(await deliver(alert(), smtpTo(server.port, { address: `smtp://mail.example.org:${server.port}` }), { ...ports(), sendMail: careful }, SIGNAL), { delivered: false, reason: /loopback/ })
   t.equal(server.connections(), 0)
+})
+
+test('on the wire: with TLS, from the first byte or by STARTTLS, the password is sent and the mail taken', async (t) => {
+  const issuer = createForgeIssuer()
+  const ca = await issuer.issueCa(Date.now())
+  const leaf = await issuer.issueLeaf(ca, { service: 'mail', namespace: 'test' }, Date.now())
+  const resolve = async (): Promise<{ address: string; family: number }[]> => [{ address: '127.0.0.1', family: 4 }]
+  const trusting = createSmtp({ denialOf: (address) => denialOf(address, { allowLoopback: true }), resolve, ca: ca.cert })
+  const doubting = createSmtp({ denialOf: (address) => denialOf(address, { allowLoopback: true }), resolve })
+  for (const [from, scheme] of [['start', 'smtps'], ['starttls', 'smtp']] as const) {
+    const server = await receiveMail(t, { tls: { ...leaf, from } })
+    const to = smtpTo(server.port, { address: `${scheme}://mail.test.svc:${server.port}`, secret: { username: 'bob', password: 'hunter22' } })
+    t.match(await deliver(alert(), to, { ...ports(), sendMail: trusting }, SIGNAL), { delivered: true, attempts: 1, reason: '' }, from)
+    t.match(server.mails, [{ login: '\0bob\0hunter22', encrypted: true }])
+    t.match(await deliver(alert(), to, { ...ports(), sendMail: doubting }, SIGNAL), { delivered: false }, 'a certificate of nobody known is not trusted')
+    t.equal(server.mails.length, 1)
+  }
 })

@@ -1,9 +1,10 @@
 import { createServer, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Test } from 'tap'
 
 /** A mail server of one page (RFC 5321): takes mail, keeps it, or answers as told. */
-export type Received = { readonly from: string; readonly to: readonly string[]; readonly data: string; readonly login: string }
+export type Received = { readonly from: string; readonly to: readonly string[]; readonly data: string; readonly login: string; readonly encrypted: boolean }
 
 export type SmtpReceiver = { readonly port: number; readonly mails: Received[]; readonly connections: () => number }
 
@@ -12,25 +13,25 @@ export type SmtpBehaviour = {
   readonly recipientReply?: string
   /** Says nothing at all. */
   readonly silent?: boolean
+  /** Speaks TLS: from the first byte, or after STARTTLS. */
+  readonly tls?: { readonly key: string; readonly cert: string; readonly from: 'start' | 'starttls' }
 }
 
-export async function receiveMail(t: Test, { recipientReply = '250 ok', silent = false }: SmtpBehaviour = {}): Promise<SmtpReceiver> {
+export async function receiveMail(t: Test, { recipientReply = '250 ok', silent = false, tls }: SmtpBehaviour = {}): Promise<SmtpReceiver> {
   const mails: Received[] = []
   const sockets = new Set<Socket>()
   let connections = 0
 
-  const server = createServer((socket) => {
-    connections += 1
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-    socket.on('error', () => {})
-    if (silent) return
+  const encrypt = (socket: Socket): Socket => new TLSSocket(socket, { isServer: true, key: tls?.key, cert: tls?.cert })
+
+  function converse(socket: Socket, encrypted: boolean): void {
     const say = (line: string): void => { socket.write(`${line}\r\n`) }
-    let mail = { from: '', to: [] as string[], data: '', login: '' }
+    const fresh = () => ({ from: '', to: [] as string[], data: '', login: '', encrypted })
+    let mail = fresh()
     let isData = false
     let buffer = ''
-    say('220 mail.test ESMTP')
-    socket.on('data', (chunk: Buffer) => {
+    socket.on('error', () => {})
+    const hear = (chunk: Buffer): void => {
       buffer += chunk.toString('latin1')
       for (let end = buffer.indexOf('\r\n'); end >= 0; end = buffer.indexOf('\r\n')) {
         const line = buffer.slice(0, end)
@@ -38,10 +39,11 @@ export async function receiveMail(t: Test, { recipientReply = '250 ok', silent =
         if (isData && line === '.') {
           isData = false
           mails.push(mail)
-          mail = { from: '', to: [], data: '', login: '' }
+          mail = fresh()
           say('250 queued')
         } else if (isData) mail = { ...mail, data: `${mail.data}${line}\n` }
-        else if (/^EHLO/i.test(line)) say('250-mail.test\r\n250 AUTH PLAIN')
+        else if (/^EHLO/i.test(line)) say(tls?.from === 'starttls' && !encrypted ? '250-mail.test\r\n250 STARTTLS' : '250-mail.test\r\n250 AUTH PLAIN')
+        else if (/^STARTTLS/i.test(line)) { say('220 go on'); socket.off('data', hear); converse(encrypt(socket), true) }
         else if (/^MAIL FROM:/i.test(line)) { mail = { ...mail, from: line.slice('MAIL FROM:'.length) }; say('250 ok') }
         else if (/^RCPT TO:/i.test(line)) { mail.to.push(line.slice('RCPT TO:'.length)); say(recipientReply) }
         else if (/^DATA/i.test(line)) { isData = true; say('354 go on') }
@@ -49,7 +51,19 @@ export async function receiveMail(t: Test, { recipientReply = '250 ok', silent =
         else if (/^QUIT/i.test(line)) { say('221 bye'); socket.end() }
         else say('502 unknown')
       }
-    })
+    }
+    socket.on('data', hear)
+  }
+
+  const server = createServer((raw) => {
+    connections += 1
+    sockets.add(raw)
+    raw.on('close', () => sockets.delete(raw))
+    raw.on('error', () => {})
+    if (silent) return
+    const socket = tls?.from === 'start' ? encrypt(raw) : raw
+    converse(socket, tls?.from === 'start')
+    socket.write('220 mail.test ESMTP\r\n')
   })
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
   t.teardown(() => { for (const socket of sockets) socket.destroy(); server.close() })
