@@ -26,6 +26,8 @@ export type World = {
   /** After this many calls from now (list included, watches not) the agent crashes: the last one arrives, its answer is never used. */
   crashAfter(calls: number): void
   isAlive(): boolean
+  /** How many agents there have been. */
+  starts(): number
   /** The agent loses its Lease and knows it. */
   loseLead(): void
   agent(): Agent
@@ -46,13 +48,16 @@ export type World = {
   /** `reason: message` of each Event, with its count where it is more than one, in the order in which they were told. */
   events(): readonly string[]
   reasons(): readonly string[]
-  edit(kind: 'Deployment' | 'Canary' | 'Service' | 'TraefikService' | 'IngressRoute', name: string, change: (object: any) => unknown, manager?: string): void
+  edit(kind: 'Deployment' | 'Canary' | 'Service' | 'TraefikService' | 'IngressRoute', name: string, change: (object: Editable) => unknown, manager?: string): void
   /** What `kubectl set image` ends in, with what the webhook adds to it. */
   setImage(image: string, name?: string): void
   /** As `setImage`, on a target that is not adopted: paused, with the stable revision beside it. */
   holdImage(image: string, name?: string): void
   annotate(annotations: Readonly<Record<string, string>>, name?: string): void
 }
+
+/** Whatever is edited: each test knows the fields of its kind. */
+type Editable = Canary & Service & Workload
 
 /** What pods and Prometheus answer. */
 export type Metrics = {
@@ -211,6 +216,7 @@ export function createWorld(options: WorldOptions = {}): World {
     crash: () => life?.die(),
     crashAfter: (calls) => life?.dieAfter(calls),
     isAlive: () => life !== undefined && !life.isDead(),
+    starts: () => starts,
     loseLead: () => life?.loseLead(),
     agent: () => need(agent, 'agent'),
     holdWatch: (kind) => {
@@ -229,7 +235,7 @@ export function createWorld(options: WorldOptions = {}): World {
     readyBehind: (name) => readyBehind(fake, name),
     events: () => toldEvents().map(({ reason, message, count }) => `${reason}: ${message}${count > 1 ? ` (x${count})` : ''}`),
     reasons: () => toldEvents().map(({ reason }) => reason),
-    edit: (kind, name, change, manager) => fake.edit(refOf(kind, name), change as (object: KubeObject) => KubeObject, manager),
+    edit: (kind, name, change, manager) => fake.edit(refOf(kind, name), (object) => change(object as Editable) as KubeObject, manager),
     setImage: (image, name = 'cart') => fake.edit(refOf('Deployment', name), (object) => withImage(object as Workload, image, { [ANNOTATION_GATE]: 'pending' }), 'kubectl'),
     holdImage: (image, name = 'cart') => fake.edit(refOf('Deployment', name), (object) => {
       const changed = withImage(object as Workload, image, { [ANNOTATION_GATE]: 'pending', [ANNOTATION_STABLE]: revisionOf((object as Workload).spec.template) })
@@ -317,11 +323,12 @@ function mortal(client: KubeClient, life: Life, heldBack: (kind: string) => Prom
   } as KubeClient
 }
 
-/** Lets the `index`-th call of the agent from now fail (from 0; watches count too), and says whether it came to that. */
+/** Lets the `index`-th call of the agent from now fail (from 0; watches do not count), and says whether it came to that. */
 export function failCall(world: World, index: number, fault: ReturnType<FaultRule>): { readonly hit: () => string | undefined } {
   let seen = 0
   let hit: string | undefined
   world.fake.faults.on(({ verb, kind, name, subresource }) => {
+    if (verb === 'watch') return undefined
     seen += 1
     if (seen !== index + 1) return undefined
     hit = `${verb} ${kind}${name ? ` ${name}` : ''}${subresource ? `/${subresource}` : ''}`
