@@ -180,6 +180,11 @@ test('the same command of the same Canary is not started twice, another Canary\'
   for (const release of held) release()
   await until('command finished')
   t.equal(seen.length, 2)
+  // It is forgotten just after it was logged.
+  await sleep(20)
+  t.match(await launch(app, { cmd }), { status: 202, body: 'Accepted' }, 'once it has ended, it may be started again')
+  while (held.length < 3) await sleep(5)
+  held[2]?.()
 })
 
 test('commands beyond the places are turned away with 429', async (t) => {
