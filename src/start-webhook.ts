@@ -1,7 +1,9 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { Canary } from '#api/canary.ts'
-import { FLAGGER_API_VERSION, GATE_ENABLED, GATE_GROUP, LABEL_GATE } from '#api/names.ts'
-import { objectKey, type KubeObject, type ObjectMeta, type ObjectReader } from '#api/objects.ts'
+import { FLAGGER_API_VERSION, GATE_GROUP } from '#api/names.ts'
+import { objectKey, type ObjectReader, type Workload } from '#api/objects.ts'
+import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
+import { governedRules } from '#admission/governed.ts'
 import { createAdmissionServer, type CertificatePair } from '#admission/server.ts'
 import type { AdmissionState } from '#admission/state.ts'
 import { refuseUnusable } from '#certs/refuse.ts'
@@ -9,7 +11,9 @@ import { createKubeClient } from '#kube/client.ts'
 import { createReflector, type Reflector } from '#kube/reflector.ts'
 import type { Runtime } from '#main.ts'
 import { clusterConfigOf, readDefaults } from '#settings.ts'
-import { evaluateCanary, evaluateObject } from '#policy/evaluate.ts'
+import { GATE_API_VERSION } from '#policy/annotations.ts'
+import { gatedSpec } from '#policy/defaults.ts'
+import { createGoverning } from '#policy/governing.ts'
 import { capabilities } from '#traffic/registry.ts'
 
 const PORT = 8443
@@ -26,40 +30,63 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
 
   const follow = (apiVersion: string, kind: string, more: Partial<Parameters<typeof createReflector>[0]> = {}): Reflector =>
     createReflector({ client, apiVersion, kind, log, now: monotonic, random, ...more })
-  const canaries = follow(FLAGGER_API_VERSION, 'Canary', {
-    indexes: { target: (object) => [targetKey(object.metadata.namespace, (object as Canary).spec.targetRef.kind, (object as Canary).spec.targetRef.name)] },
-  })
-  const namespaces = follow('v1', 'Namespace', { transform: ({ apiVersion, kind, metadata }) => ({ apiVersion, kind, metadata }) })
-  // Who is an adopted target and who a generated workload: a review of `scale` says neither.
-  const workloads = follow('apps/v1', 'Deployment', { transform: ({ apiVersion, kind, metadata }) => ({ apiVersion, kind, metadata: marksOf(metadata) }) })
-  const objects: ObjectReader = {
-    get: (ref) => {
-      const key = objectKey(ref)
-      return ref.kind === 'Canary' ? canaries.get(key) : ref.kind === 'Deployment' ? workloads.get(key) : undefined
-    },
-    list: (_apiVersion, kind, namespace) => (kind === 'Canary' ? canaries.list(namespace) : []),
+  const changed = { onChange: () => governing.changed() }
+  const reflectors = {
+    Canary: follow(FLAGGER_API_VERSION, 'Canary', {
+      indexes: { target: (object) => [targetKey(object.metadata.namespace, (object as Canary).spec.targetRef.kind, (object as Canary).spec.targetRef.name)] },
+    }),
+    Namespace: follow('v1', 'Namespace', { transform: ({ apiVersion, kind, metadata: { name, labels, resourceVersion, uid } }) =>
+      ({ apiVersion, kind, metadata: { name, ...(labels ? { labels } : {}), ...(resourceVersion ? { resourceVersion } : {}), ...(uid ? { uid } : {}) } }), ...changed }),
+    // Who is an adopted target and who a generated workload: a review of `scale` says neither.
+    Deployment: follow('apps/v1', 'Deployment', { transform: (object) => sketchOf(object as Workload) }),
+    MetricTemplate: follow(FLAGGER_API_VERSION, 'MetricTemplate'),
+    AlertProvider: follow(FLAGGER_API_VERSION, 'AlertProvider', { transform: ({ apiVersion, kind, metadata }) => ({ apiVersion, kind, metadata }) }),
+    ClusterCanaryPolicy: follow(GATE_API_VERSION, 'ClusterCanaryPolicy', changed),
+    CanaryPolicy: follow(GATE_API_VERSION, 'CanaryPolicy', changed),
   }
-  const reflectors = [canaries, namespaces, workloads]
+  const all = Object.values(reflectors)
+  const cacheOf = (kind: string): Reflector | undefined => (Object.hasOwn(reflectors, kind) ? reflectors[kind as keyof typeof reflectors] : undefined)
+  const governing = createGoverning({
+    clusterPolicies: () => reflectors.ClusterCanaryPolicy.list() as readonly ClusterCanaryPolicy[],
+    policiesOf: (namespace) => reflectors.CanaryPolicy.list(namespace) as readonly CanaryPolicy[],
+    labelsOf: (namespace) => reflectors.Namespace.get(namespace)?.metadata.labels,
+  })
+  const objects: ObjectReader = {
+    get: (ref) => cacheOf(ref.kind)?.get(objectKey(ref)),
+    list: (_apiVersion, kind, namespace) => cacheOf(kind)?.list(namespace) ?? [],
+  }
   const defaultProvider = env['DEFAULT_PROVIDER'] ?? 'kubernetes'
   const state: AdmissionState = {
-    synced: () => reflectors.every((reflector) => reflector.hasSynced()),
-    canaryFor: (namespace, kind, name) => canaries.byIndex('target', targetKey(namespace, kind, name))[0] as Canary | undefined,
-    isGated: (namespace) => namespaces.get(namespace)?.metadata.labels?.[LABEL_GATE] === GATE_ENABLED,
-    defaultsFor: () => ({ spec: { targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: '' }, analysis }, policyName: 'default' }),
+    synced: () => all.every((reflector) => reflector.hasSynced()),
+    canaryFor: (namespace, kind, name) => reflectors.Canary.byIndex('target', targetKey(namespace, kind, name))[0] as Canary | undefined,
+    isGated: governing.isGated,
+    defaultsFor(namespace) {
+      const policy = governing.of(namespace)
+      const targetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: '' } as const
+      return { spec: { ...gatedSpec(analysis, policy), targetRef }, policyName: policy.defaultsFrom.join(', ') || 'default' }
+    },
     objects,
-    ruleContext: () => ({ defaultProvider, providers: capabilities }),
+    ruleContext: (namespace, canary) => ({
+      defaultProvider, providers: capabilities,
+      cluster: {
+        objects,
+        target: canary?.spec.targetRef.kind === 'Deployment' ? reflectors.Deployment.get(`${namespace}/${canary.spec.targetRef.name}`) as Workload | undefined : undefined,
+        canaries: reflectors.Canary.list(namespace) as readonly Canary[],
+        knows: (kind) => cacheOf(kind)?.hasSynced() ?? false,
+      },
+    }),
   }
   const tls = await readPair(tlsDirectory)
   // A certificate for another name would make every review fail, silently where hooks fail open: better not to start.
   refuseUnusable(tls, { service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', namespace: ownNamespace }, now())
   const server = createAdmissionServer({
     state, log, now, random, ownNamespace,
-    rules: { canary: evaluateCanary, object: (object: KubeObject, context) => evaluateObject(object, context), change: () => [] },
+    rules: governedRules(governing, now),
     agentUsers: [env['AGENT_USER'] ?? `system:serviceaccount:${ownNamespace}:canarygate-agent`],
     tls,
   })
 
-  for (const reflector of reflectors) reflector.start()
+  for (const reflector of all) reflector.start()
   await server.app.listen({ host: '0.0.0.0', port: Number(env['HTTPS_PORT'] ?? PORT) })
   log.info({ port: PORT }, 'serving admission reviews')
   const stopPolling = pollPair(tlsDirectory, (pair) => server.setCertificate(pair), (err) => log.error({ err }, 'certificate cannot be read'))
@@ -70,16 +97,27 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
   })
   stopPolling()
   await server.drain()
-  await Promise.all(reflectors.map((reflector) => reflector.stop()))
+  await Promise.all(all.map((reflector) => reflector.stop()))
   await client.close()
 }
 
-/** Our own labels and annotations alone: a few bytes for each of thousands of workloads. */
-function marksOf({ name, namespace, resourceVersion, uid, labels, annotations }: ObjectMeta): ObjectMeta {
+/** Our own labels and annotations, and the little that rules ask of a target: a few hundred bytes for each of thousands of workloads. */
+function sketchOf({ apiVersion, kind, metadata, spec }: Workload): Workload {
+  const { name, namespace, resourceVersion, uid, labels, annotations } = metadata
   const own = (marks: Readonly<Record<string, string>> = {}) => Object.fromEntries(Object.entries(marks).filter(([key]) => key.startsWith(`${GATE_GROUP}/`)))
+  const { replicas, selector, strategy, progressDeadlineSeconds, minReadySeconds } = spec
   return {
-    name, labels: own(labels), annotations: own(annotations),
-    ...(namespace === undefined ? {} : { namespace }), ...(resourceVersion === undefined ? {} : { resourceVersion }), ...(uid === undefined ? {} : { uid }),
+    apiVersion, kind,
+    metadata: {
+      name, labels: own(labels), annotations: own(annotations),
+      ...(namespace === undefined ? {} : { namespace }), ...(resourceVersion === undefined ? {} : { resourceVersion }), ...(uid === undefined ? {} : { uid }),
+    },
+    spec: {
+      selector, strategy,
+      ...(replicas === undefined ? {} : { replicas }), ...(minReadySeconds === undefined ? {} : { minReadySeconds }),
+      ...(progressDeadlineSeconds === undefined ? {} : { progressDeadlineSeconds }),
+      template: { spec: { containers: spec.template.spec.containers.map((container) => ({ name: container.name, ...(container.ports ? { ports: container.ports } : {}) })) } },
+    },
   }
 }
 

@@ -135,7 +135,7 @@ export async function installed(): Promise<void> {
   }
   await waitFor('the webhooks to be trusted', async () => {
     const bundles = await kubectl('get', 'mutatingwebhookconfiguration/canarygate', 'validatingwebhookconfiguration/canarygate', '-o', 'jsonpath={.items[*].webhooks[*].clientConfig.caBundle}')
-    return bundles.split(' ').filter((text) => text !== '').length === 7
+    return bundles.split(' ').filter((text) => text !== '').length === 8
   }, 30)
   await waitFor('the webhook to answer', async () => (await run(['apply', '--dry-run=server', '-f', '-'], { input: JSON.stringify(NONSENSE) })).stderr.includes('denied the request'), 30)
 }

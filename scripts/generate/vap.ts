@@ -1,4 +1,5 @@
 import { stringify } from 'yaml'
+import { COMMAND_ANNOTATIONS } from '#api/commands.ts'
 import { FLAGGER_GROUP } from '#api/names.ts'
 import { ANNOTATION_SHORT_INTERVAL } from '#policy/annotations.ts'
 import { MAX_PORT, MAX_WEIGHT, MIN_INTERVAL_SECONDS, MIN_THRESHOLD, MIN_WEIGHT } from '#policy/bounds.ts'
@@ -154,6 +155,57 @@ function policyOf(name: string, validations: readonly Validation[], conditions: 
   ]
 }
 
+/**
+ * A command's author is the user who writes it: the webhook signs, and this holds while it is away. An unsigned command passes; where a
+ * policy enforces authority, the agent does not obey it.
+ */
+export function authorsPolicy(): readonly object[] {
+  const name = 'canarygate-authors'
+  const on = (which: string, key: string): string => `${which}.metadata.?annotations[?(${key})]`
+  const isChanged = (key: string): string => `(request.operation == 'CREATE' ? ${on('object', key)}.hasValue() : ${on('object', key)} != ${on('oldObject', key)})`
+  const commands = `[${COMMAND_ANNOTATIONS.map((command) => `'${command}'`).join(', ')}]`
+  const resources = (group: string, version: string, ...names: string[]) =>
+    ({ apiGroups: [group], apiVersions: [version], operations: ['CREATE', 'UPDATE'], resources: names })
+  return [
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingAdmissionPolicy',
+      metadata: { name },
+      spec: {
+        failurePolicy: 'Fail',
+        matchConstraints: { resourceRules: [resources(FLAGGER_GROUP, 'v1beta1', 'canaries'), resources('apps', 'v1', 'deployments', 'daemonsets')] },
+        matchConditions: [
+          { name: 'not-the-agent', expression: 'request.userInfo.username != \'system:serviceaccount:canarygate:canarygate-agent\'' },
+          { name: 'commands-change', expression: `${commands}.exists(command, ['', '-by', '-groups'].exists(part, ${isChanged('command + part')}))` },
+        ],
+        validations: [
+          {
+            expression: `${commands}.all(command, !${isChanged('command + \'-by\'')} || ${on('object', 'command + \'-by\'')}.orValue(request.userInfo.username) == request.userInfo.username)`,
+            message: 'metadata.annotations: nobody signs a command for somebody else (command-author)',
+            reason: 'Forbidden',
+          },
+          {
+            expression: `${commands}.all(command, !${isChanged('command + \'-groups\'')} || ${on('object', 'command + \'-groups\'')}.orValue(request.userInfo.groups.join('\\n')) == request.userInfo.groups.join('\\n'))`,
+            message: 'metadata.annotations: nobody signs a command with groups that are not their own (command-author)',
+            reason: 'Forbidden',
+          },
+          {
+            expression: `${commands}.all(command, !${isChanged('command')} || !${on('object', 'command')}.hasValue() || ${on('object', 'command + \'-by\'')}.orValue(request.userInfo.username) == request.userInfo.username)`,
+            message: 'metadata.annotations: the command is signed by somebody else; take that signature off first (command-author)',
+            reason: 'Forbidden',
+          },
+        ],
+      },
+    },
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingAdmissionPolicyBinding',
+      metadata: { name },
+      spec: { policyName: name, validationActions: ['Deny'] },
+    },
+  ]
+}
+
 export function admissionPolicies(): readonly object[] {
   return [
     ...policyOf('canarygate-static', STATIC_VALIDATIONS),
@@ -161,6 +213,7 @@ export function admissionPolicies(): readonly object[] {
       name: 'not-for-a-test',
       expression: `!has(object.metadata.annotations) || !('${ANNOTATION_SHORT_INTERVAL}' in object.metadata.annotations) || object.metadata.annotations['${ANNOTATION_SHORT_INTERVAL}'] != 'true'`,
     }]),
+    ...authorsPolicy(),
   ]
 }
 

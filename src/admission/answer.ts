@@ -8,6 +8,8 @@ type Cause = { readonly reason: 'FieldValueInvalid'; readonly field: string; rea
 export type Answer = {
   readonly allowed: boolean
   readonly warnings?: readonly string[]
+  /** Into the API server's audit log, each key behind the webhook's name. */
+  readonly auditAnnotations?: Readonly<Record<string, string>>
   /** Base64; always together with `patchType`. */
   readonly patch?: string
   readonly patchType?: 'JSONPatch'
@@ -27,6 +29,8 @@ export type FailurePolicy = 'Fail' | 'Ignore'
 const MAX_WARNING_CHARS = 256
 /** All warnings of one answer together; the API server drops what comes after. */
 const MAX_WARNINGS_CHARS = 4_096
+/** Of one audit annotation: enough for a handful of findings in a log that holds every request. */
+const MAX_AUDIT_CHARS = 2_048
 const ELLIPSIS = '...'
 const PREFIX = 'CanaryGate: '
 
@@ -58,6 +62,13 @@ export function denied(findings: readonly ReportedFinding[]): Answer {
       details: { causes: faults.map((fault) => ({ reason: 'FieldValueInvalid', field: fault.field, message: `${fault.message}; ${fault.fix}` })) },
     },
   }
+}
+
+/** What a policy only wants counted stands in the audit log, and nowhere on the user's terminal. */
+export function audited(answer: Answer, findings: readonly ReportedFinding[]): Answer {
+  const silent = findings.filter(({ severity }) => severity === 'audit')
+  if (silent.length === 0) return answer
+  return { ...answer, auditAnnotations: { findings: cut(oneLine(silent.map(sentence).join(' | ')), MAX_AUDIT_CHARS) } }
 }
 
 export function errored(err: unknown, failurePolicy: FailurePolicy = 'Fail'): Answer {

@@ -26,14 +26,14 @@ export function reviewCanary(request: AdmissionRequest, context: RulesContext): 
   const missing = missingParts(object)
   if (!isCanary(object)) return { findings: missing, warnings: [] }
   const old = isCanary(oldObject) ? { old: oldObject } : {}
-  return verdict(context.rules.canary(object, { ...context.ruleContext(request.namespace, object), ...old }))
+  return verdict(context.rules.canary(object, { ...context.ruleContext(request.namespace, object), ...old }, request.user))
 }
 
 /** The same for MetricTemplates, AlertProviders and policies. */
 export function reviewObject(request: AdmissionRequest, context: RulesContext): Verdict {
   const { operation, object } = request
   if (operation === 'DELETE' || object === undefined || !needsJudgement(request, context)) return PASSES
-  return verdict(context.rules.object(object, context.ruleContext(request.namespace)))
+  return verdict(context.rules.object(object, context.ruleContext(request.namespace), request.user))
 }
 
 /**

@@ -1,7 +1,8 @@
 import { FLAGGER_GROUP, GATE_GROUP } from '#api/names.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
-import { type Answer, allowed, denied, type FailurePolicy, patched } from '#admission/answer.ts'
+import { type Answer, allowed, audited, denied, type FailurePolicy, patched } from '#admission/answer.ts'
 import { reviewCanary, reviewObject } from '#admission/canaries.ts'
+import { signCommands } from '#admission/commands.ts'
 import { guardScale, guardWorkload, type Verdict } from '#admission/guards.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
 import { keepServing } from '#admission/services.ts'
@@ -17,6 +18,7 @@ export type HookPath = (typeof HOOK_PATHS)[number]
 export const FAILURE_POLICIES = {
   workloads: 'Ignore',
   services: 'Ignore',
+  commands: 'Ignore',
   status: 'Ignore',
   canaries: 'Fail',
   deletions: 'Ignore',
@@ -50,6 +52,7 @@ export function hookOf(path: HookPath, { group, resource, subResource, operation
   switch (path) {
     case '/mutate':
       if (subResource !== '') return 'none'
+      if (group === FLAGGER_GROUP) return resource === 'canaries' ? 'commands' : 'none'
       return isWorkload ? 'workloads' : group === '' && resource === 'services' ? 'services' : 'none'
     case '/status': return isWorkload && resource === 'deployments' && subResource === 'status' ? 'status' : 'none'
     case '/validate':
@@ -66,6 +69,7 @@ export const judge = (hook: HookName, request: AdmissionRequest, ports: HookPort
 const JUDGES = {
   workloads: judgeWorkload,
   services: (request, { state, agentUsers }) => ({ answer: patched(keepServing(request, { agentUsers, objects: state.objects })), findings: [] }),
+  commands: (request, { agentUsers }) => ({ answer: patched(signCommands(request, agentUsers)), findings: [] }),
   status: (request) => ({ answer: patched(truthfulStatus(request)), findings: [] }),
   canaries: judgeRules,
   deletions: judgeRules,
@@ -79,11 +83,16 @@ function judgeWorkload(request: AdmissionRequest, { state, rules, agentUsers, ow
   if (namespace === ownNamespace || isExcluded(namespace)) return PASSES
   const { spec: defaults, policyName } = state.defaultsFor(namespace)
   const mutation = mutateWorkload(request, {
-    canary: state.canaryFor(namespace, kind, name), gatedNamespace: state.isGated(namespace), defaults, policyName, agentUsers, user,
+    canary: state.canaryFor(namespace, kind, name), gatedNamespace: isGated(request, state), defaults, policyName, agentUsers, user,
     judgeChange: rules.change,
   })
   if (mutation.kind === 'denial') return { answer: denied(mutation.findings), findings: mutation.findings }
-  return { answer: patched(mutation.patch, mutation.warnings), findings: [] }
+  return { answer: audited(patched(mutation.patch, mutation.warnings), mutation.findings), findings: mutation.findings }
+}
+
+/** As it is stored or as it is asked for: a label taken off in the very change that it gates would be a way around the gate. */
+function isGated({ object, oldObject, namespace }: AdmissionRequest, state: AdmissionState): boolean {
+  return [oldObject, object].some((workload) => workload !== undefined && state.isGated({ ...workload, metadata: { ...workload.metadata, namespace } }))
 }
 
 function judgeRules(request: AdmissionRequest, { state, rules, agentUsers }: HookPorts): Judged {
@@ -95,5 +104,5 @@ const guardContext = ({ state, agentUsers }: HookPorts) => ({ agentUsers, canary
 
 function judged({ findings, warnings }: Verdict): Judged {
   if (findings.some((finding) => finding.severity === 'deny')) return { answer: denied(findings), findings }
-  return { answer: allowed(warnings), findings }
+  return { answer: audited(allowed(warnings), findings), findings }
 }

@@ -161,7 +161,11 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
       const hook = hookOf(path, parsed.request)
       const { answer, findings, fault } = answerInTime(hook, parsed.request, request)
       meters.reviews.add({ hook, outcome: fault ?? outcomeOf(answer) })
-      for (const finding of findings) meters.findings.add({ rule: finding.rule, severity: finding.severity })
+      for (const { rule, severity } of findings) {
+        meters.findings.add({ rule, severity })
+        // What would be refused were it no rehearsal counts where it is not.
+        if (!parsed.request.dryRun) meters.policyFindings.add({ namespace: parsed.request.namespace, rule, severity })
+      }
       report(hook, parsed.request, answer, findings)
       sendReview(reply, parsed.request.uid, answer)
       meters.duration.observe(hook, (now() - request.arrivedAt) / 1_000)
@@ -197,9 +201,12 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
   }
 
   function report(hook: HookName, review: AdmissionRequest, answer: Answer, findings: Judged['findings']): void {
-    if (answer.allowed && answer.patch === undefined) return
+    const silent = findings.filter(({ severity }) => severity === 'audit')
+    if (answer.allowed && answer.patch === undefined && silent.length === 0) return
     const { namespace, name, kind, operation, dryRun, user } = review
     const what = { hook, namespace, name, kind, operation, user: user.username }
+    if (silent.length > 0 && !dryRun) log.info({ ...what, rules: silent.map(({ rule }) => rule), fields: silent.map(({ field }) => field) }, 'findings counted only')
+    if (answer.allowed && answer.patch === undefined) return
     if (!answer.allowed) log.info({ ...what, rules: findings.map((finding) => finding.rule) }, 'request denied')
     else if (dryRun || hook === 'status') log.debug(what, 'request patched')
     else log.info(what, 'request patched')
@@ -245,11 +252,12 @@ const openConnections = (server: Server): Promise<number> => new Promise((resolv
 function createMeters() {
   const reviews = createCounter('canarygate_admission_reviews_total', 'AdmissionReviews answered, by hook and outcome.')
   const findings = createCounter('canarygate_admission_findings_total', 'Findings of the rules, by rule and severity.')
+  const policyFindings = createCounter('canarygate_policy_findings_total', 'Findings of requests that were no dry-run, by namespace: of severity audit, what a policy would have refused.')
   const duration = createHistogram('canarygate_admission_review_duration_seconds', 'From the headers of a review to its answer.', 'hook')
   return {
-    reviews, findings, duration,
+    reviews, findings, policyFindings, duration,
     render: (gauges: readonly Parameters<typeof renderGauge>[0][]): string =>
-      reviews.render() + findings.render() + duration.render() + gauges.map(renderGauge).join(''),
+      reviews.render() + findings.render() + policyFindings.render() + duration.render() + gauges.map(renderGauge).join(''),
   }
 }
 

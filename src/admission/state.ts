@@ -9,8 +9,8 @@ export type AdmissionState = {
   synced(): boolean
   /** The Canary whose `targetRef` is this workload. */
   canaryFor(namespace: string, kind: string, name: string): Canary | undefined
-  /** Is every Deployment of this namespace a target, by its label or by policy? */
-  isGated(namespace: string): boolean
+  /** Is this Deployment a target without a Canary, by its namespace's label or by a policy? */
+  isGated(workload: KubeObject): boolean
   /** What auto-gating would write into a Canary there, and the policy which says so. */
   defaultsFor(namespace: string): { readonly spec: CanarySpec; readonly policyName: string }
   readonly objects: ObjectReader
@@ -29,9 +29,9 @@ export type RevisionChange = {
 
 /** The judgement of the rules, handed in: every function answers with all findings, none when there is nothing to say. */
 export type AdmissionRules = {
-  canary(canary: Canary, context: RuleContext): readonly ReportedFinding[]
+  canary(canary: Canary, context: RuleContext, user: User): readonly ReportedFinding[]
   /** MetricTemplate, AlertProvider and the policies, told apart by their kind. */
-  object(object: KubeObject, context: RuleContext): readonly ReportedFinding[]
+  object(object: KubeObject, context: RuleContext, user: User): readonly ReportedFinding[]
   /** May this change be made now: freeze windows, known-bad revisions, missing approvals? */
   change(change: RevisionChange): readonly ReportedFinding[]
 }

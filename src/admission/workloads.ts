@@ -8,6 +8,7 @@ import { revisionOf } from '#api/revision.ts'
 import { planInWords } from '#rollout/plan.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
 import { warningsOf } from '#admission/answer.ts'
+import { authorsOf } from '#admission/commands.ts'
 import { type Patch, type PatchOperation, remove, set, setAnnotations } from '#admission/json-patch.ts'
 import type { AdmissionRequest, User } from '#admission/review.ts'
 import type { RevisionChange } from '#admission/state.ts'
@@ -32,7 +33,7 @@ export type WorkloadContext = {
 }
 
 export type Mutation =
-  | { readonly kind: 'patch'; readonly patch: Patch; readonly warnings: readonly string[] }
+  | { readonly kind: 'patch'; readonly patch: Patch; readonly warnings: readonly string[]; /** Of the change, the softer ones. */ readonly findings: readonly ReportedFinding[] }
   | { readonly kind: 'denial'; readonly findings: readonly ReportedFinding[] }
 
 type Owned = (typeof OWNED_TARGET_ANNOTATIONS)[number]
@@ -43,6 +44,8 @@ type Owned = (typeof OWNED_TARGET_ANNOTATIONS)[number]
  */
 type Wanted = {
   readonly annotations: Readonly<Record<Owned, string | undefined>>
+  /** Who gave the commands on it. */
+  readonly authors?: Readonly<Record<string, string | undefined>>
   /** Undefined: as asked. */
   readonly replicas?: number
   readonly paused?: boolean
@@ -60,7 +63,7 @@ type Update = {
   readonly context: WorkloadContext
 }
 
-const UNTOUCHED: Mutation = { kind: 'patch', patch: [], warnings: [] }
+const UNTOUCHED: Mutation = { kind: 'patch', patch: [], warnings: [], findings: [] }
 const REPLICAS = /^\d{1,9}$/
 /** Replicas that the API server fills in where none are given. */
 const DEFAULT_REPLICAS = 1
@@ -89,15 +92,17 @@ export function mutateWorkload(request: AdmissionRequest, context: WorkloadConte
   if (!isAdopted(oldObject) && !isGated) return towards(object, { annotations: unforged(update) })
 
   const warnings: string[] = []
+  let findings: readonly ReportedFinding[] = []
   if (update.change.kind === 'revision' && context.judgeChange && update.change.revision !== stableRevision(update)) {
-    const findings = context.judgeChange({
+    findings = context.judgeChange({
       target: object, old: oldObject, revision: update.change.revision, canary: context.canary, user: context.user,
     })
     if (findings.some((finding) => finding.severity === 'deny')) return { kind: 'denial', findings }
     warnings.push(...warningsOf(findings))
   }
   const wanted = isAdopted(oldObject) ? adoptedTarget(update) : newTarget(update)
-  return towards(object, { ...wanted, warnings: [...(wanted.warnings ?? []), ...warnings] })
+  const authors = authorsOf(object, oldObject, context.user)
+  return towards(object, { ...wanted, authors, warnings: [...(wanted.warnings ?? []), ...warnings] }, findings)
 }
 
 /** A Canary makes its target gated; a gated namespace does so for every Deployment in it. */
@@ -289,10 +294,10 @@ function stillPaused({ kind, name, old, next, change }: Update): Pick<Wanted, 'p
 }
 
 /** The operations between what was sent and what is wanted. */
-function towards(object: Workload, { annotations, replicas, paused, warnings = [] }: Wanted): Mutation {
-  const patch: PatchOperation[] = setAnnotations(object, annotations)
+function towards(object: Workload, { annotations, authors = {}, replicas, paused, warnings = [] }: Wanted, findings: readonly ReportedFinding[] = []): Mutation {
+  const patch: PatchOperation[] = setAnnotations(object, { ...annotations, ...authors })
   if (replicas !== undefined && object.spec.replicas !== replicas) patch.push(set(replicas, 'spec', 'replicas'))
   if (paused === true && object.spec.paused !== true) patch.push(set(true, 'spec', 'paused'))
   if (paused === false && object.spec.paused === true) patch.push(remove('spec', 'paused'))
-  return patch.length === 0 && warnings.length === 0 ? UNTOUCHED : { kind: 'patch', patch, warnings }
+  return patch.length === 0 && warnings.length === 0 && findings.length === 0 ? UNTOUCHED : { kind: 'patch', patch, warnings, findings }
 }

@@ -223,6 +223,10 @@ const GateStatus = Type.Object({
   requestedBy: text(),
   lastCommand: text('The command last acted upon, who gave it and why.'),
   taken: Type.Optional(Type.Array(Type.String(), { description: 'Commands acted upon whose annotations are still there: they are taken away, not obeyed again.' })),
+  queuedAt: text('Since when the run waits for its turn, where a policy limits how many may run at once.'),
+  audit: Type.Optional(Type.Array(Type.Object({
+    at: Type.String(), by: Type.String(), command: Type.String(), reason: text(), rule: text('What allowed it.'), refused: text('Why it was not obeyed.'),
+  }), { maxItems: 20, description: 'The last commands, the newest at the end: who gave which, why, and what allowed it.' })),
   bypass: text('Who asked for a promotion without the rest of the analysis, and why.'),
   released: Type.Optional(Type.Integer({ description: 'Index of the hold that `resume` has opened.' })),
   hooksAt: text('When hooks were last asked while no request reached the canary.'),

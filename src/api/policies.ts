@@ -8,6 +8,13 @@ import type { KubeObject } from '#api/objects.ts'
 
 export const POLICY_SEVERITIES = ['deny', 'warn', 'audit', 'off'] as const
 
+/** A change in a freeze window: admitted and held until its end, or refused. */
+export const FREEZE_MODES = ['hold', 'deny'] as const
+/** A run that a freeze window meets under way. */
+export const FREEZE_RUNNING = ['hold', 'finishStep', 'finish'] as const
+/** `open`: whoever may update a Canary or its target may command it; `enforced`: each command needs its verb and a reason. */
+export const AUTHORITIES = ['open', 'enforced'] as const
+
 const text = (description: string, more: object = {}) => Type.Optional(Type.String({ description, maxLength: 1_024, ...more }))
 const duration = (description: string) => text(description, { maxLength: 32 })
 const percent = (description: string) => Type.Optional(Type.Integer({ minimum: 1, maximum: 100, description }))
@@ -24,7 +31,11 @@ export const FreezeWindow = Type.Object({
   start: Type.String({ description: 'When it begins: a cron expression of five fields.', maxLength: 128 }),
   duration: Type.String({ description: 'How long it lasts, such as 62h.', maxLength: 32 }),
   timeZone: text('IANA name, such as Europe/Berlin; UTC when left out.', { maxLength: 64 }),
-  severity: Type.Optional(Type.Enum([...POLICY_SEVERITIES], { description: 'What becomes of a change in the window; deny when left out.' })),
+  severity: Type.Optional(Type.Enum([...POLICY_SEVERITIES], { description: 'deny (when left out): in force; warn: only said; audit: only counted; off: none.' })),
+  mode: Type.Optional(Type.Enum([...FREEZE_MODES], { description: 'What becomes of a change in the window: hold (when left out) admits it, and its run starts when the window ends; deny refuses it.' })),
+  running: Type.Optional(Type.Enum([...FREEZE_RUNNING], {
+    description: 'What becomes of a run that is under way when the window begins: hold (when left out) keeps its weight, finishStep lets the check under way still raise it, finish lets it go on to its end. Checks and rollbacks go on in any case.',
+  })),
 })
 
 const shared = {
@@ -45,6 +56,9 @@ const shared = {
     approval: Type.Optional(Type.Boolean({ description: 'Every run waits for a person before promotion.' })),
   })),
   freeze: Type.Optional(Type.Array(FreezeWindow, { maxItems: 50 })),
+  authority: Type.Optional(Type.Enum([...AUTHORITIES], {
+    description: 'enforced: commands (promote, abort, ...) need a reason and the RBAC verb of the same name on canaries.flagger.app; open (when left out): whoever may update the object.',
+  })),
   defaults: anything('Fields of a Canary\'s spec that hold where a Canary, or a gated target without one, does not say otherwise.'),
 }
 
@@ -79,6 +93,8 @@ type Of<T extends TSchema> = DeepReadonly<Static<T>>
 export type FreezeWindow = Of<typeof FreezeWindow>
 export type ClusterCanaryPolicySpec = Of<typeof ClusterCanaryPolicySpec>
 export type CanaryPolicySpec = Of<typeof CanaryPolicySpec>
+export type PolicyExemption = NonNullable<ClusterCanaryPolicySpec['exemptions']>[number]
+export type PolicySelector = NonNullable<ClusterCanaryPolicySpec['namespaces']>
 export type PolicyLimits = NonNullable<CanaryPolicySpec['limits']>
 export type ClusterCanaryPolicy = KubeObject & { readonly kind: 'ClusterCanaryPolicy'; readonly spec: ClusterCanaryPolicySpec }
 export type CanaryPolicy = KubeObject & { readonly kind: 'CanaryPolicy'; readonly spec: CanaryPolicySpec }

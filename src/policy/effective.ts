@@ -1,6 +1,7 @@
 import type { Canary, CanarySpec } from '#api/canary.ts'
 import { formatDuration, parseDuration } from '#api/duration.ts'
-import type { CanaryPolicy, ClusterCanaryPolicy, FreezeWindow, PolicyLimits } from '#api/policies.ts'
+import type { KubeObject } from '#api/objects.ts'
+import type { CanaryPolicy, ClusterCanaryPolicy, FreezeWindow, PolicyExemption, PolicyLimits, PolicySelector } from '#api/policies.ts'
 import { hasHold, intervalMsOf, theoreticalMsOf, thresholdOf, weightSteps } from '#policy/analysis.ts'
 import { boundsOf } from '#policy/metric.ts'
 import { defaultSeverityOf } from '#policy/registry.ts'
@@ -11,12 +12,22 @@ export type EffectivePolicy = {
   readonly severities: Readonly<Record<string, Severity>>
   readonly limits: PolicyLimits
   readonly required: { readonly metrics: readonly string[]; readonly alerts: boolean; readonly approval: boolean }
-  readonly freeze: readonly FreezeWindow[]
+  readonly freeze: readonly PolicyWindow[]
   readonly concurrency: { readonly cluster?: number; readonly namespace?: number }
   readonly defaults: Readonly<Record<string, unknown>>
+  /** Names of the policies that gave a default. */
+  readonly defaultsFrom: readonly string[]
+  /** Selectors of workloads that are gated here; one that selects nothing in particular selects all. */
+  readonly gates: readonly PolicySelector[]
+  readonly exemptions: readonly PolicyExemption[]
+  /** Names of the policies that enforce authority over commands; none: whoever may update the object may command it. */
+  readonly authority: readonly string[]
   /** Names of the policies it was made of, for messages. */
   readonly sources: readonly string[]
 }
+
+/** A freeze window with the name of its policy. */
+export type PolicyWindow = FreezeWindow & { readonly policy: string }
 
 export type PolicyNamespace = { readonly name: string; readonly labels?: Readonly<Record<string, string>> }
 
@@ -34,11 +45,19 @@ const isStricter = (limit: keyof PolicyLimits, a: string | number, b: string | n
 
 /** Does a cluster's policy hold in this namespace? */
 export function appliesTo({ spec }: ClusterCanaryPolicy, namespace: PolicyNamespace): boolean {
-  const { matchLabels, names } = spec.namespaces ?? {}
-  if (matchLabels === undefined && names === undefined) return true
-  const byLabels = matchLabels !== undefined && Object.entries(matchLabels).every(([key, value]) => namespace.labels?.[key] === value)
-  return byLabels || (names?.includes(namespace.name) ?? false)
+  return selects(spec.namespaces, namespace)
 }
+
+/** Labels or names: a selector that says neither selects everything. */
+function selects({ matchLabels, names }: PolicySelector = {}, { name, labels }: PolicyNamespace): boolean {
+  if (matchLabels === undefined && names === undefined) return true
+  const byLabels = matchLabels !== undefined && Object.entries(matchLabels).every(([key, value]) => labels?.[key] === value)
+  return byLabels || (names?.includes(name) ?? false)
+}
+
+/** Does a policy make this workload a target, whatever its namespace's label says? */
+export const isGatedBy = ({ gates }: EffectivePolicy, { metadata }: KubeObject): boolean =>
+  gates.some((workloads) => selects(workloads, { name: metadata.name, ...(metadata.labels ? { labels: metadata.labels } : {}) }))
 
 /** Policies of other namespaces must have been left out already; the order of the given ones does not matter but for defaults of equal rank. */
 export function effectivePolicy(cluster: readonly ClusterCanaryPolicy[], own: readonly CanaryPolicy[], namespace: PolicyNamespace): EffectivePolicy {
@@ -53,12 +72,16 @@ export function effectivePolicy(cluster: readonly ClusterCanaryPolicy[], own: re
       alerts: all.some(({ spec }) => spec.required?.alerts === true),
       approval: all.some(({ spec }) => spec.required?.approval === true),
     },
-    freeze: all.flatMap(({ spec }) => spec.freeze ?? []),
+    freeze: all.flatMap(({ spec, name }) => (spec.freeze ?? []).map((window) => ({ ...window, policy: name }))),
     concurrency: {
       ...least('cluster', all.map(({ spec }) => spec.concurrency?.cluster)),
       ...least('namespace', all.map(({ spec }) => spec.concurrency?.namespace)),
     },
     defaults: all.reduce<Record<string, unknown>>((merged, { spec }) => mergeDefaults(merged, { ...spec.defaults }), {}),
+    defaultsFrom: all.filter(({ spec }) => Object.keys(spec.defaults ?? {}).length > 0).map(({ name }) => name),
+    gates: matching.flatMap(({ spec: { gate } }) => (gate && selects(gate.namespaces, namespace) ? [gate.workloads ?? {}] : [])),
+    exemptions: matching.flatMap(({ spec }) => spec.exemptions ?? []),
+    authority: all.filter(({ spec }) => spec.authority === 'enforced').map(({ name }) => name),
     sources: all.map(({ name }) => name),
   }
 }
@@ -104,7 +127,7 @@ function mergeDefaults(base: Readonly<Record<string, unknown>>, more: Readonly<R
 
 /** Where a namespace's policy would loosen what the cluster's policies say. */
 export function loosenings(policy: CanaryPolicy, cluster: EffectivePolicy): Finding[] {
-  const { rules = {}, limits = {}, concurrency } = policy.spec
+  const { rules = {}, limits = {}, concurrency, authority } = policy.spec
   const findings: Finding[] = []
   for (const [rule, severity] of Object.entries(rules)) {
     const base = cluster.severities[rule] ?? defaultSeverityOf(rule)
@@ -120,6 +143,9 @@ export function loosenings(policy: CanaryPolicy, cluster: EffectivePolicy): Find
       fix: `use ${name.startsWith('min') ? 'at least' : 'at most'} ${base}`,
     })
   }
+  if (authority === 'open' && cluster.authority.length > 0) {
+    findings.push({ field: 'spec.authority', message: `open is softer than enforced, which policy ${cluster.authority.join(', ')} says`, fix: 'leave it out' })
+  }
   const [runs, allowed] = [concurrency?.namespace, cluster.concurrency.namespace]
   if (runs !== undefined && allowed !== undefined && runs > allowed) {
     findings.push({ field: 'spec.concurrency.namespace', message: `${runs} is more than the cluster's ${allowed}`, fix: `use at most ${allowed}` })
@@ -127,13 +153,13 @@ export function loosenings(policy: CanaryPolicy, cluster: EffectivePolicy): Find
   return findings
 }
 
-/** What a Canary lacks against limits and requirements: denials all, since a policy said so. */
+/** What a Canary lacks against limits and requirements: denials, since a policy said so, unless its `rules` soften them. */
 export function policyFindings(canary: Canary, policy: EffectivePolicy): ReportedFinding[] {
   const { spec } = canary
   const from = policy.sources.length > 0 ? ` (policy ${policy.sources.join(', ')})` : ''
   const found = (rule: string, field: string, message: string, fix: string): ReportedFinding =>
-    ({ rule, severity: 'deny', field, message: `${message}${from}`, fix })
-  return [...limitFindings(spec, policy.limits, found), ...requirementFindings(spec, policy.required, found)]
+    ({ rule, severity: policy.severities[rule] ?? 'deny', field, message: `${message}${from}`, fix })
+  return [...limitFindings(spec, policy.limits, found), ...requirementFindings(spec, policy.required, found)].filter(({ severity }) => severity !== 'off')
 }
 
 type Found = (rule: string, field: string, message: string, fix: string) => ReportedFinding

@@ -14,8 +14,11 @@ export function windowFaults(window: FreezeWindow): readonly { readonly part: 's
   ]
 }
 
+/** A window in force: from when to when (Unix ms). */
+export type Frozen<W extends FreezeWindow = FreezeWindow> = { readonly window: W; readonly since: number; readonly until: number }
+
 /** The window in force at `now` (Unix ms) with its end; of several the one that ends last. Windows that cannot be read freeze nothing. */
-export function frozenBy(windows: readonly FreezeWindow[], now: number): { readonly window: FreezeWindow; readonly until: number } | undefined {
+export function frozenBy<W extends FreezeWindow>(windows: readonly W[], now: number): Frozen<W> | undefined {
   return windows
     .flatMap((window) => {
       const ms = parseDuration(window.duration) ?? 0
@@ -24,9 +27,9 @@ export function frozenBy(windows: readonly FreezeWindow[], now: number): { reado
       const start = cron?.nextRun(new Date(now - ms))?.getTime()
       if (start === undefined || start > now) return []
       const latest = latestStart(cron, start, now)
-      return [{ window, until: latest + ms }]
+      return [{ window, since: start, until: latest + ms }]
     })
-    .reduce<{ window: FreezeWindow; until: number } | undefined>((last, one) => (last && last.until >= one.until ? last : one), undefined)
+    .reduce<Frozen<W> | undefined>((last, one) => (last && last.until >= one.until ? last : one), undefined)
 }
 
 /** Overlapping windows of one entry: the last start counts. Bounded, for an entry that starts every minute. */

@@ -187,7 +187,12 @@ export const ALERT_PROVIDER_RULES: readonly ObjectRule<AlertProvider>[] = [
 /** Ids of all rules: what a policy may name. */
 export const RULE_IDS: readonly string[] = [...RULES, ...METRIC_TEMPLATE_RULES, ...ALERT_PROVIDER_RULES].map((rule) => rule.id).sort()
 
+/** What policies themselves demand, beyond the rules about single objects: severities and exemptions name them alike. */
+export const POLICY_DEMANDS = {
+  'policy-limits': 'deny', 'policy-required': 'deny', 'freeze-window': 'deny', 'known-bad-revision': 'warn',
+} as const satisfies Readonly<Record<string, Severity>>
+
 const DEFAULTS: Readonly<Record<string, Severity>> =
-  Object.fromEntries([...RULES, ...METRIC_TEMPLATE_RULES, ...ALERT_PROVIDER_RULES].map((rule) => [rule.id, rule.default]))
+  { ...Object.fromEntries([...RULES, ...METRIC_TEMPLATE_RULES, ...ALERT_PROVIDER_RULES].map((rule) => [rule.id, rule.default])), ...POLICY_DEMANDS }
 /** What a rule says where no policy speaks; undefined for a rule that does not exist. */
 export const defaultSeverityOf = (rule: string): Severity | undefined => (Object.hasOwn(DEFAULTS, rule) ? DEFAULTS[rule] : undefined)

@@ -18,6 +18,9 @@ export const policySettings: ObjectRule<ClusterCanaryPolicy | CanaryPolicy> = {
         findings.push({ field: `spec.freeze[${i}].${part}`, message, fix: part === 'start' ? 'write it like "0 18 * * 5"' : 'write it like 62h' })
       }
     }
+    for (const [i, { expires }] of ('exemptions' in spec ? spec.exemptions ?? [] : []).entries()) {
+      if (Number.isNaN(Date.parse(expires))) findings.push({ field: `spec.exemptions[${i}].expires`, message: `"${expires}" is no time`, fix: 'write it like 2026-12-31T18:00:00Z' })
+    }
     return findings
   },
 }

@@ -1,0 +1,56 @@
+import { commandAnnotation } from '#api/names.ts'
+import type { KubeObject } from '#api/objects.ts'
+import type { AdmissionRules, RevisionChange } from '#admission/state.ts'
+import { withDefaults } from '#policy/defaults.ts'
+import { policyFindings, type EffectivePolicy } from '#policy/effective.ts'
+import { evaluateCanary, evaluateObject } from '#policy/evaluate.ts'
+import { withExemptions, type Subject } from '#policy/exemptions.ts'
+import type { Governing } from '#policy/governing.ts'
+import { freezeFindings } from '#policy/holds.ts'
+import { POLICY_DEMANDS } from '#policy/registry.ts'
+import type { ReportedFinding } from '#policy/rule.ts'
+import { retryInWords } from '#admission/words.ts'
+
+/** The rules as the policies of the namespace have them: severities, limits, requirements, freeze windows, exemptions. */
+export function governedRules(governing: Governing, now: () => number): AdmissionRules {
+  return {
+    canary(canary, context, user) {
+      const namespace = canary.metadata.namespace ?? ''
+      const policy = governing.of(namespace)
+      // What the policy gives need not be written, and must not be missed.
+      const judged = { ...canary, spec: withDefaults(canary.spec, policy.defaults) }
+      const findings = [...evaluateCanary(judged, context, policy.severities), ...demandsOn(judged, policy)]
+      return withExemptions(findings, policy, { namespace, canary: canary.metadata.name, user }, now())
+    },
+    object(object, context, user) {
+      const namespace = object.metadata.namespace ?? ''
+      const policy = governing.of(namespace)
+      return withExemptions(evaluateObject(object, context, policy.severities), policy, { namespace, user }, now())
+    },
+    change(change) {
+      const namespace = change.target.metadata.namespace ?? ''
+      const policy = governing.of(namespace)
+      const subject: Subject = { namespace, canary: change.canary?.metadata.name ?? change.target.metadata.name, user: change.user }
+      return withExemptions([...freezeFindings(policy, subject, now()), ...knownBad(change, policy)], policy, subject, now())
+    },
+  }
+}
+
+const demandsOn = (canary: Parameters<typeof policyFindings>[0], policy: EffectivePolicy): readonly ReportedFinding[] =>
+  // Without an analysis there is a single thing to say, and a rule says it.
+  (canary.spec.analysis === undefined ? [] : policyFindings(canary, policy))
+
+const KNOWN_BAD = 'known-bad-revision'
+
+/** A revision that was rolled back comes again, by GitOps say. Unless a policy is harder, it is stored and not tried: the hook says so itself. */
+function knownBad({ canary, revision, target, old }: RevisionChange, policy: EffectivePolicy): ReportedFinding[] {
+  if (!canary || revision !== canary.status?.gate?.rolledBackRevision) return []
+  const severity = policy.severities[KNOWN_BAD] ?? POLICY_DEMANDS[KNOWN_BAD]
+  const asked = ({ metadata }: KubeObject): string | undefined => metadata.annotations?.[commandAnnotation('retry')]
+  const hasRetry = asked(canary) !== undefined || (asked(target) !== undefined && asked(target) !== asked(old))
+  if (hasRetry || (severity !== 'deny' && severity !== 'audit')) return []
+  return [{
+    rule: KNOWN_BAD, severity, field: 'spec.template', message: `revision ${revision} was rolled back before: ${canary.status.gate.reason ?? 'its canary failed'}`,
+    fix: `to try it again: ${retryInWords(canary, target.metadata.namespace ?? '')}, then make the change`,
+  }]
+}
