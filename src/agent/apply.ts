@@ -1,4 +1,5 @@
 import type { Canary } from '#api/canary.ts'
+import { authorAnnotation, groupsAnnotation } from '#api/commands.ts'
 import { apexName, DEFAULT_REVISION_HISTORY_LIMIT } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role,
@@ -244,9 +245,11 @@ async function setFinalizers(client: KubeClient, canary: Canary, finalizers: rea
   await client.patch({ apiVersion: canary.apiVersion, kind: canary.kind, name, namespace }, { metadata: { finalizers } }, 'merge', { fieldManager: FIELD_MANAGER })
 }
 
+const signed = (command: string): readonly string[] => [command, authorAnnotation(command), groupsAnnotation(command)]
+
 async function consume(canary: Canary, commands: readonly Command[], namespace: string, { client, caches }: ApplyContext): Promise<void> {
-  const names = commands.flatMap((command) => [commandAnnotation(command), `${commandAnnotation(command)}-by`])
-  if (commands.includes('promote')) names.push(ANNOTATION_FLAGGER_PROMOTE)
+  const names = commands.flatMap((command) => signed(commandAnnotation(command)))
+  if (commands.includes('promote')) names.push(...signed(ANNOTATION_FLAGGER_PROMOTE))
   const objects = [caches.canary(`${namespace}/${canary.metadata.name}`), caches.reader.get(targetRef(canary))]
   for (const object of objects) {
     const present = names.filter((name) => object?.metadata.annotations?.[name] !== undefined)

@@ -72,7 +72,7 @@ function bringUp(before: CanaryStatus, seen: Seen, target: TargetSeen, now: numb
 function begin(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decision {
   if (before.gate?.bypass) return promote(before, seen, now)
   const held = heldBy(before, seen)
-  if (held) return tell(before, held)
+  if (held) return { ...tell(before, held), wakeAt: seen.runHeld?.until }
   if (seen.spec.skipAnalysis) return promote(before, seen, now)
   if (plan.steps.length === 0) return tell(before, warning('CanaryHalted', `Halt ${canaryOf(seen)} advancement: the analysis has no steps; set stepWeight, stepWeights or iterations`))
 

@@ -1,7 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import type { Command } from '#api/names.ts'
 import type { CommandSeen, Decision, Effect, Seen } from '#rollout/decision.ts'
-import { warning, withGate } from '#rollout/status.ts'
+import { timestamp, warning, withGate } from '#rollout/status.ts'
 
 /**
  * Commands are annotations, so they are there until they are taken away, and a crash may come at any moment. So each is first acted
@@ -44,15 +44,22 @@ export function firstCommand(seen: Seen): CommandSeen | undefined {
   return undefined
 }
 
+/** Entries of `status.gate.audit`, as its schema has it: who commanded what in the last runs. */
+const MAX_AUDIT = 20
+
 /** The decision, with the command noted as acted upon. Another turn takes the annotation away. */
-export function take(decision: Decision, command: CommandSeen, now: number): Decision {
+export function take(decision: Decision, command: CommandSeen, now: number, refused?: string): Decision {
   const text = commandText(command)
-  const taken = [...(decision.status.gate?.taken ?? []).filter((other) => other !== text), text]
-  return { ...decision, status: withGate(decision.status, { taken, lastCommand: text }), wakeAt: now }
+  const { taken: before = [], audit = [], lastCommand } = decision.status.gate ?? {}
+  const taken = [...before.filter((other) => other !== text), text]
+  const { command: name, by, reason, rule } = command
+  const entry = { at: timestamp(now), by, command: name, reason, ...(rule === undefined ? {} : { rule }), ...(refused === undefined ? {} : { refused }) }
+  const gate = { taken, lastCommand: command.refused === undefined ? text : lastCommand, audit: [...audit, entry].slice(-MAX_AUDIT) }
+  return { ...decision, status: withGate(decision.status, gate), wakeAt: now }
 }
 
 /** It makes no sense now: said, and taken away. */
 export function refuse(decision: Decision, command: CommandSeen, why: string, now: number): Decision {
-  const taken = take(decision, command, now)
+  const taken = take(decision, command, now, why)
   return { ...taken, news: [...taken.news, warning('CanaryCommandRefused', `${command.command} ${because(command)} refused: ${why}`)] }
 }

@@ -32,6 +32,18 @@ export type Seen = {
   readonly hooks?: readonly HookAnswer[] | undefined
   /** The judge's word on the canary against the primary; undefined while nobody watches. */
   readonly judgement: JudgementSeen | undefined
+  /** Present while a policy lets no run start. */
+  readonly startHeld?: HoldSeen | undefined
+  /** Present while a policy lets the weight of a run not rise. */
+  readonly runHeld?: HoldSeen | undefined
+}
+
+/** Why a policy lets nothing start, or no weight rise, and until when (Unix ms) where that is known. */
+export type HoldSeen = {
+  readonly reason: string
+  readonly until?: number
+  /** It waits for the end of other runs, in the order in which they asked. */
+  readonly queued?: boolean
 }
 
 export type JudgementSeen = {
@@ -45,7 +57,15 @@ export type HookCall = { readonly name: string; readonly type: HookType; readonl
 /** `ok`: it answered 200 to 202. `message`: why not, in the receiver's own words where it has any. */
 export type HookAnswer = { readonly name: string; readonly type: HookType; readonly ok: boolean; readonly message: string }
 
-export type CommandSeen = { readonly command: Command; readonly reason: string; readonly by: string }
+export type CommandSeen = {
+  readonly command: Command
+  readonly reason: string
+  readonly by: string
+  /** What allows it, for the record. */
+  readonly rule?: string
+  /** Why it is not to be obeyed: its author may not give it. */
+  readonly refused?: string
+}
 
 export type TargetSeen = {
   readonly revision: string

@@ -1,4 +1,4 @@
-import type { CanaryStatus } from '#api/canary.ts'
+import type { CanaryStatus, Phase } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { firstCommand, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, Effect, News, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
@@ -34,9 +34,21 @@ export const resting: PhaseStep = (before, seen, now) => {
   const command = firstCommand(seen)
   if (command && isStarting(command) && !isStable) return start(rest, seen, target, now, command)
   if (command) return commanded(rest, seen, command, isStable, now)
-  const isKnown = isStable || requested === before.lastAppliedSpec || requested === before.gate?.rolledBackRevision
-  return isKnown ? settle(rest, seen, target, now) : start(rest, seen, target, now)
+  return isKnown(before, requested) ? settle(rest, seen, target, now) : start(rest, seen, target, now)
 }
+
+/** It serves, or has had its verdict: nothing is to be analysed unless somebody asks for it again. */
+const isKnown = ({ lastPromotedSpec, lastAppliedSpec, gate }: CanaryStatus, revision: string): boolean =>
+  revision === lastPromotedSpec || revision === lastAppliedSpec || revision === gate?.rolledBackRevision
+
+/** Would a run of the target's revision start in this turn, if nothing held it? For those who count runs and the ones that wait. */
+export function wantsRun(status: CanaryStatus, seen: Pick<Seen, 'target' | 'commands' | 'deleting'>): boolean {
+  const revision = seen.target?.revision
+  if (revision === undefined || seen.deleting || !RESTING.includes(phaseOf(status))) return false
+  return !isKnown(status, revision) || (revision !== status.lastPromotedSpec && seen.commands.some(isStarting))
+}
+
+const RESTING: readonly Phase[] = ['Initialized', 'Waiting', 'Succeeded', 'Failed']
 
 const isStarting = ({ command }: CommandSeen): boolean => command === 'retry' || command === 'promote'
 
@@ -58,7 +70,7 @@ function commanded(rest: Decision, seen: Seen, command: CommandSeen, isStable: b
 function settle(rest: Decision, seen: Seen, target: TargetSeen, now: number): Decision {
   const effects: Effect[] = [...rest.effects]
   const isStable = target.revision === rest.status.lastPromotedSpec
-  const status = withoutWait(rest.status, isStable, now)
+  const status = withoutWait(rest.status.gate?.queuedAt === undefined ? rest.status : withGate(rest.status, { queuedAt: undefined }), isStable, now)
   if (!isStable) {
     const why = status.gate?.reason ?? 'the canary was rolled back'
     if (!target.gate?.startsWith('failed')) effects.push({ kind: 'markGate', gate: `failed: ${why}`, revision: target.revision })

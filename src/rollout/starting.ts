@@ -1,7 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { planFor } from '#rollout/advancing.ts'
 import { because, refuse, take } from '#rollout/commands.ts'
-import type { CommandSeen, Decision, Effect, News, Seen, TargetSeen } from '#rollout/decision.ts'
+import type { CommandSeen, Decision, Effect, HoldSeen, News, Seen, TargetSeen } from '#rollout/decision.ts'
 import { closedGate, consult, told } from '#rollout/hooks.ts'
 import { canaryReplicas } from '#rollout/routing.ts'
 import { canaryOf, earlier, enter, normal, once, phaseOf, primaryOf, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
@@ -13,8 +13,10 @@ export function start(rest: Decision, seen: Seen, target: TargetSeen, now: numbe
   if (hindrance && command) return refuse(rest, command, hindrance.message, now)
   if (hindrance) {
     const said = once(rest.status, hindrance)
-    return { ...rest, status: said.status, news: said.news }
+    return { ...rest, status: withGate(said.status, { queuedAt: undefined }), news: said.news }
   }
+  // Whoever may promote has decided about the policy's hold too, and is on record.
+  if (seen.startHeld && !isBypass) return waitForPolicy(rest, seen, seen.startHeld, now)
   const isWaiting = phaseOf(rest.status) === 'Waiting'
   const dueAt = timeOf(rest.status.gate?.nextCheckAt)
   if (!command && isWaiting && dueAt !== undefined && now < dueAt) return { ...rest, wakeAt: earlier(rest.wakeAt, dueAt) }
@@ -30,6 +32,13 @@ export function start(rest: Decision, seen: Seen, target: TargetSeen, now: numbe
   }
   const started = told(begun(rest, seen, target, now, command), approval.news)
   return command ? take(started, command, now) : started
+}
+
+/** It starts by itself: at the hold's end, or when its turn has come. */
+function waitForPolicy(rest: Decision, seen: Seen, { reason, until, queued }: HoldSeen, now: number): Decision {
+  const said = once(rest.status, normal('CanaryHeldByPolicy', `Holding ${canaryOf(seen)}: ${reason}`))
+  const queuedAt = queued ? rest.status.gate?.queuedAt ?? timestamp(now) : undefined
+  return { ...rest, status: withGate(said.status, { queuedAt }), news: said.news, wakeAt: earlier(rest.wakeAt, until) }
 }
 
 /** Why no run can start now. It starts by itself once that is over. */
@@ -48,7 +57,7 @@ function begun(rest: Decision, seen: Seen, target: TargetSeen, now: number, comm
     enter(rest.status, 'Progressing', now, { lastAppliedSpec: target.revision, failedChecks: 0, canaryWeight: 0, iterations: 0 }),
     {
       step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, paused: undefined, judge: undefined, released: undefined, hooksAt: undefined,
-      bypass: command?.command === 'promote' ? because(command) : undefined,
+      queuedAt: undefined, bypass: command?.command === 'promote' ? because(command) : undefined,
       requestedBy: target.requestedBy, rolledBackRevision: command ? undefined : rest.status.gate?.rolledBackRevision,
     },
   )

@@ -1,6 +1,6 @@
 import type { CanaryStatus, Phase } from '#api/canary.ts'
 import { initializing } from '#rollout/adopting.ts'
-import { takenOf } from '#rollout/commands.ts'
+import { refuse, takenOf } from '#rollout/commands.ts'
 import type { Decision, HookCall, PhaseStep, Seen } from '#rollout/decision.ts'
 import { progressing } from '#rollout/progressing.ts'
 import { finalising, promoting } from '#rollout/promoting.ts'
@@ -27,7 +27,9 @@ const steps = {
 export function step(status: CanaryStatus, seen: Seen, now: number): Decision {
   const phase = seen.deleting ? 'Terminating' : phaseOf(status)
   const taken = takenOf(status, seen)
-  const decision = steps[phase](taken.status, { ...seen, commands: taken.fresh }, now)
+  const obeyed = taken.fresh.filter(({ refused }) => refused === undefined)
+  const decided = steps[phase](taken.status, { ...seen, commands: obeyed }, now)
+  const decision = taken.fresh.reduce((all, command) => (command.refused === undefined ? all : refuse(all, command, command.refused, now)), decided)
   return {
     ...decision,
     effects: seen.deleting ? decision.effects : [...decision.effects, ...taken.effects],
