@@ -1,18 +1,23 @@
 import type { CanarySpec, CanaryStatus } from '#api/canary.ts'
 import type { CheckedMetric, Measurement } from '#api/measurement.ts'
 import type { Command, Role } from '#api/names.ts'
-import { ALL_TO_PRIMARY, type Routes } from '#api/routes.ts'
-import type { Check, CommandSeen, Effect, Readiness, Seen, WorkloadSeen } from '#rollout/decision.ts'
+import { ALL_TO_PRIMARY } from '#api/routes.ts'
+import { carryOut, happen, nextReadiness, see, type Model } from '#cli/simulated-cluster.ts'
+import type { Check, HookAnswer, HookCall } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
-import { step, wantsCheck } from '#rollout/step.ts'
+import { step, wantedHooks, wantsCheck } from '#rollout/step.ts'
 
 /** A cluster of one target on a virtual clock: the real core decides, the model answers as Kubernetes would. Times are ms from the start. */
 
 export type MetricValues = Readonly<Record<string, number | null | 'error'>>
 
+/** What a hook's receiver answers: a status code, or nothing in time. */
+export type HookReply = 200 | 500 | 'timeout'
+
 export type SimulationEvent = { readonly at: number } & (
   | { readonly do: 'setImage'; readonly image: string }
   | { readonly do: 'metrics'; readonly values: MetricValues; readonly arm?: 'canary' | 'primary' }
+  | { readonly do: 'hook'; readonly name: string; readonly answer: HookReply }
   | { readonly do: 'annotate'; readonly command: Command; readonly reason: string }
   | { readonly do: 'notReady' | 'ready'; readonly workload: Role }
   | { readonly do: 'scale'; readonly replicas: number }
@@ -58,32 +63,20 @@ export type SimulationEnd = {
   readonly canaryReplicas: number
 }
 
-type ModelWorkload = { revision: string; replicas: number; readyAt: number; restartedAt: string | undefined }
-type Model = {
-  target: { image: string; wanted: number; adopted: boolean; replicas: number; gate: string | undefined; held: boolean }
-  primary: ModelWorkload | undefined
-  canary: ModelWorkload | undefined
-  notReady: Set<Role>
-  routes: Routes | undefined
-  apex: Seen['apex']
-  commands: CommandSeen[]
-  hasFinalizer: boolean
-  deleting: boolean
-  metrics: Map<'canary' | 'primary' | 'both', MetricValues>
-}
-
 /** The lease of a crashed agent must expire before another goes on. */
 const TAKEOVER_MS = 8_000
 /** Turns at one instant: more would mean that the core never settles. */
 const MAX_TURNS = 200
 
-export function simulate(options: SimulationOptions): { timeline: readonly TimelineEntry[]; end: SimulationEnd } {
+export type SimulationResult = { readonly timeline: readonly TimelineEntry[]; readonly end: SimulationEnd }
+
+export function simulate(options: SimulationOptions): SimulationResult {
   const { podStartMs, untilMs } = options
   const model: Model = {
     target: { image: options.image, wanted: options.replicas, adopted: true, replicas: 0, gate: undefined, held: false },
     primary: { revision: options.image, replicas: options.replicas, readyAt: 0, restartedAt: undefined },
     canary: undefined, notReady: new Set(), routes: ALL_TO_PRIMARY, apex: 'primary', commands: [], hasFinalizer: true, deleting: false,
-    metrics: new Map(),
+    hooks: new Map(), metrics: new Map(),
   }
   let status: CanaryStatus = { phase: 'Initialized', lastAppliedSpec: options.image, lastPromotedSpec: options.image, canaryWeight: 0 }
   const timeline: TimelineEntry[] = []
@@ -94,9 +87,13 @@ export function simulate(options: SimulationOptions): { timeline: readonly Timel
 
   const turn = (): void => {
     for (let turns = 0; turns < MAX_TURNS; turns += 1) {
-      const seen0 = see(model, options, now, undefined)
-      const check = wantsCheck(status, seen0, now) ? measure(model, options) : undefined
-      const decision = step(status, check ? see(model, options, now, check) : seen0, now)
+      const check = wantsCheck(status, { deleting: model.deleting }, now) ? measure(model, options) : undefined
+      const hooks: HookAnswer[] = []
+      for (let asks = wantedHooks(status, see(model, options, now, check, hooks), now); asks.length > 0;) {
+        hooks.push(...asks.map((call) => answer(model, options, call)))
+        asks = wantedHooks(status, see(model, options, now, check, hooks), now)
+      }
+      const decision = step(status, see(model, options, now, check, hooks), now)
       const before = JSON.stringify(model)
       for (const effect of decision.effects) carryOut(model, effect, now, podStartMs)
       const changed = decision.status !== status || JSON.stringify(model) !== before
@@ -138,132 +135,6 @@ export function simulate(options: SimulationOptions): { timeline: readonly Timel
   }
 }
 
-function happen(model: Model, event: SimulationEvent): void {
-  switch (event.do) {
-    case 'setImage':
-      model.target.image = event.image
-      model.target.gate = 'pending'
-      return
-    case 'metrics':
-      model.metrics.set(event.arm ?? 'both', { ...model.metrics.get(event.arm ?? 'both'), ...event.values })
-      return
-    case 'annotate':
-      model.commands.push({ command: event.command, reason: event.reason, by: 'scenario' })
-      return
-    case 'notReady':
-      model.notReady.add(event.workload)
-      return
-    case 'ready':
-      model.notReady.delete(event.workload)
-      return
-    case 'scale':
-      model.target.wanted = event.replicas
-      return
-    case 'routerLost':
-      model.routes = undefined
-      return
-    case 'deleteCanary':
-      model.deleting = true
-      return
-    case 'agentCrash':
-    case 'apiDown':
-      return
-    default:
-      event satisfies never
-  }
-}
-
-function carryOut(model: Model, effect: Effect, now: number, podStartMs: number): void {
-  switch (effect.kind) {
-    case 'deploy': {
-      const old = model[effect.role]
-      const isSame = old?.revision === effect.revision && old.restartedAt === effect.restartedAt
-      const grows = effect.replicas > (isSame ? (old?.replicas ?? 0) : 0)
-      model[effect.role] = {
-        revision: effect.revision, replicas: effect.replicas, restartedAt: effect.restartedAt,
-        readyAt: grows || !isSame ? now + podStartMs : (old?.readyAt ?? now),
-      }
-      return
-    }
-    case 'scale': {
-      const old = model[effect.role]
-      if (old) model[effect.role] = { ...old, replicas: effect.replicas, readyAt: effect.replicas > old.replicas ? now + podStartMs : old.readyAt }
-      return
-    }
-    case 'setRoutes':
-      model.routes = effect.routes
-      return
-    case 'apex':
-      model.apex = effect.serving
-      return
-    case 'holdTarget':
-      model.target = { ...model.target, adopted: true, replicas: 0, wanted: effect.replicas }
-      return
-    case 'unpauseTarget':
-      model.target.held = false
-      return
-    case 'markGate':
-      model.target.gate = effect.gate
-      return
-    case 'consume':
-      model.commands = model.commands.filter(({ command }) => !effect.commands.includes(command))
-      return
-    case 'releaseTarget':
-      model.target = { ...model.target, image: effect.revision, replicas: effect.replicas }
-      return
-    case 'addFinalizer':
-      model.hasFinalizer = true
-      return
-    case 'removeFinalizer':
-      model.hasFinalizer = false
-      return
-    case 'snapshot':
-    case 'services':
-    case 'releaseRoutes':
-    case 'forgetTarget':
-    case 'prune':
-      return
-    default:
-      effect satisfies never
-  }
-}
-
-function see(model: Model, options: SimulationOptions, now: number, check: Check | undefined): Seen {
-  const { spec } = options
-  const workload = (role: Role): WorkloadSeen | undefined => {
-    const found = model[role]
-    if (!found) return undefined
-    const isReady = found.replicas === 0 || (now >= found.readyAt && !model.notReady.has(role))
-    const deadlineAt = found.readyAt - options.podStartMs + (spec.progressDeadlineSeconds ?? 600) * 1_000
-    const readiness: Readiness = isReady ? { ready: true } : {
-      ready: false, retriable: now < deadlineAt,
-      reason: now < deadlineAt
-        ? `waiting for rollout to finish: 0 of ${found.replicas} (readyThreshold 100%) updated replicas are available`
-        : `deployment "${options.spec.targetRef.name}-${role}" exceeded its progress deadline`,
-    }
-    return {
-      revision: found.revision, replicas: found.replicas, readyReplicas: isReady ? found.replicas : 0, runningReplicas: found.replicas,
-      readiness, restartedAt: found.restartedAt,
-    }
-  }
-  const primary = workload('primary')
-  const canary = workload('canary')
-  return {
-    name: options.name, namespace: options.namespace, spec, deleting: model.deleting, hasFinalizer: model.hasFinalizer, commands: model.commands,
-    target: {
-      revision: model.target.image, image: model.target.image, restartedAt: undefined, wantedReplicas: model.target.wanted, adopted: model.target.adopted,
-      replicas: model.target.replicas, runningReplicas: model.target.replicas, paused: model.target.held, held: model.target.held,
-      gate: model.target.gate, requestedBy: 'scenario', scaled: false,
-    },
-    targetReady: true, stableRevision: undefined, primary, canary, routes: model.routes,
-    endpoints: { primary: primary?.readyReplicas ?? 0, canary: canary?.readyReplicas ?? 0 },
-    apex: model.apex,
-    provider: { name: spec.provider ?? 'kubernetes', settleMs: options.settleMs ?? 1_000, weightsByReplicas: false },
-    check,
-    judgement: undefined,
-  }
-}
-
 function measure(model: Model, options: SimulationOptions): Check {
   const values = { ...model.metrics.get('both'), ...model.metrics.get('canary') }
   const metrics = (options.spec.analysis.metrics ?? []).map((metric) => {
@@ -275,8 +146,11 @@ function measure(model: Model, options: SimulationOptions): Check {
   return { metrics }
 }
 
-/** The next moment at which a workload changes its readiness by itself. */
-function nextReadiness(model: Model, now: number): number | undefined {
-  const times = [model.primary?.readyAt, model.canary?.readyAt].filter((time): time is number => time !== undefined && time > now)
-  return times.length > 0 ? Math.min(...times) : undefined
+
+/** A hook that the scenario says nothing about lets the run pass. Error texts are those of Flagger's client. */
+function answer(model: Model, options: SimulationOptions, { name, type }: HookCall): HookAnswer {
+  const reply = model.hooks.get(name) ?? (type === 'rollback' ? 500 : 200)
+  const url = options.spec.analysis.webhooks?.find((hook) => hook.name === name)?.url ?? ''
+  const message = reply === 200 ? '' : `POST ${url} giving up after 1 attempt(s)${reply === 'timeout' ? ': context deadline exceeded' : ''}`
+  return { name, type, ok: reply === 200, message }
 }

@@ -1,0 +1,71 @@
+import { formatDuration } from '#api/duration.ts'
+import { readCanary, type CanaryInput } from '#cli/input.ts'
+import { planOf, type Strategy } from '#rollout/plan.ts'
+
+/** What an analysis will do and what it may cost, before anybody runs it. Times in seconds; pod starts come on top. */
+export type PlanAnswer = {
+  readonly name: string
+  readonly namespace: string
+  readonly strategy: Strategy
+  readonly intervalSeconds: number
+  /** `at`: when the step begins, counted from the first weight. */
+  readonly steps: readonly { readonly at: number; readonly weight: number; readonly intervalSeconds: number; readonly hold: boolean; readonly mirror: boolean }[]
+  /** `interval x (maxWeight / stepWeight)`, or `interval x iterations`. */
+  readonly durationSeconds: number
+  /** `interval x threshold`: how long a version that fails every check lives. */
+  readonly rollbackSeconds: number
+  readonly threshold: number
+  readonly failures: 'total' | 'consecutive'
+  readonly end: 'promote' | 'wait'
+  readonly exposure: {
+    /** Most percent of live requests that ever reach the canary. */
+    readonly maxWeight: number
+    /** A version that is bad from its first request: it is seen by this share until it is rolled back. */
+    readonly badFromStart: { readonly weight: number; readonly seconds: number; readonly fullTrafficSeconds: number }
+    /** A version that turns bad at the last step: `fullTrafficSeconds` counts the bad time alone, as seconds of all requests. */
+    readonly badAtTheEnd: { readonly weight: number; readonly seconds: number; readonly fullTrafficSeconds: number }
+  }
+}
+
+export const planFile = (path: string, name?: string): PlanAnswer => planAnswer(readCanary(path, name))
+
+export function planAnswer({ name, namespace, spec }: CanaryInput): PlanAnswer {
+  const plan = planOf(spec)
+  const [intervalSeconds, rollbackSeconds] = [plan.intervalMs / 1_000, plan.rollbackMs / 1_000]
+  let at = 0
+  const steps = (spec.skipAnalysis ? [] : plan.steps).map((step) => {
+    const begins = at
+    at += step.intervalMs / 1_000
+    return { at: begins, weight: weightOf(plan.strategy, step.weight), intervalSeconds: step.intervalMs / 1_000, hold: step.hold, mirror: step.mirror ?? false }
+  })
+  const isSwitched = plan.strategy === 'blue-green'
+  const weights = isSwitched ? [...steps.map(({ weight }) => weight), 100] : steps.map(({ weight }) => weight)
+  const exposed = (weight: number) => ({ weight, seconds: weight === 0 ? 0 : rollbackSeconds, fullTrafficSeconds: (weight * rollbackSeconds) / 100 })
+  // Bad from the start: the first step that gets live requests is also the last, as no check of it passes.
+  const first = weights.find((weight) => weight > 0) ?? 0
+  return {
+    name, namespace, strategy: plan.strategy, intervalSeconds, steps, durationSeconds: at, rollbackSeconds, threshold: plan.threshold,
+    failures: spec.gate?.failures ?? 'total', end: spec.gate?.atMaxWeight ?? 'promote',
+    exposure: { maxWeight: Math.max(0, ...weights), badFromStart: exposed(isSwitched ? 0 : first), badAtTheEnd: exposed(weights.at(-1) ?? 0) },
+  }
+}
+
+/** A/B: all of the requests that match. */
+const weightOf = (strategy: Strategy, weight: number): number => (strategy === 'a-b' ? 100 : weight)
+
+export function planText(plan: PlanAnswer): string {
+  const time = (seconds: number): string => formatDuration(seconds * 1_000) || '0s'
+  const kind = { weighted: 'canary by weight', 'blue-green': 'Blue/Green', 'a-b': 'A/B test (percent of the requests that match)' }[plan.strategy]
+  const step = (one: PlanAnswer['steps'][number]): string =>
+    `  ${`+${time(one.at)}`.padEnd(10)} ${String(one.weight).padStart(3)} %  for ${time(one.intervalSeconds)}${one.mirror ? ', mirrored' : ''}${one.hold ? ', then holds until canarygate.dev/resume' : ''}`
+  const { badFromStart, badAtTheEnd, maxWeight } = plan.exposure
+  return [
+    `${plan.name}.${plan.namespace}: ${kind}, one check every ${time(plan.intervalSeconds)}`,
+    ...(plan.steps.length === 0 ? ['  no steps: promoted as soon as its pods are ready, or never if nothing else says so'] : plan.steps.map(step)),
+    `duration  ${time(plan.durationSeconds)}, then ${plan.end === 'wait' ? 'it waits for approval' : 'promotion'}; pod starts come on top`,
+    `rollback  after ${plan.threshold} failed checks (${plan.failures === 'total' ? 'in all' : 'in a row'}): ${time(plan.rollbackSeconds)} for a version that fails every check`,
+    `exposure  at most ${maxWeight} % of requests; bad from the start: ${badFromStart.weight} % for ${time(badFromStart.seconds)}, as much as ${time(badFromStart.fullTrafficSeconds)} of all requests; `
+      + `bad at the last step: ${badAtTheEnd.weight} % for ${time(badAtTheEnd.seconds)}, as much as ${time(badAtTheEnd.fullTrafficSeconds)}`,
+    '',
+  ].join('\n')
+}
