@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import type { Decision, Effect, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
+import { route } from '#rollout/routing.ts'
 import { enter, normal, notReady, OBSERVATION_LAG_MS, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** `status.gate.routesFor` once the apex and the routes have been told to leave us. */
@@ -38,6 +39,8 @@ export const terminating: PhaseStep = (before, seen, now) => {
     const told = notReady(before, warning('CanaryTargetNotReady', `${targetOf(seen)} is not ready yet: until it is, the primary serves and the Canary stays`), false, now)
     return { ...here([], now + RECHECK_MS), status: told.status, news: told.news }
   }
+  const leaving = before.gate?.routesFor === RELEASED ? undefined : withoutCanary(before, seen, now)
+  if (leaving) return leaving
   if (seen.apex !== 'target' || before.gate?.routesFor !== RELEASED) {
     return { ...here([{ kind: 'apex', serving: 'target' }, { kind: 'releaseRoutes' }], now), status: withGate(before, { routesFor: RELEASED, routesAt: timestamp(now) }) }
   }
@@ -49,6 +52,21 @@ export const terminating: PhaseStep = (before, seen, now) => {
     news: [normal('CanaryTerminated', `Terminated canary ${seen.name}.${seen.namespace}`)],
     wakeAt: undefined,
   }
+}
+
+/**
+ * An apex that serves the target selects by the user's labels alone, and the canary's pods have them too: an unfinished revision that still ran
+ * would get its share of requests. So it goes first, once no request is on its way to it. Undefined: it is gone.
+ */
+function withoutCanary(before: CanaryStatus, seen: Seen, now: number): Decision | undefined {
+  const { canary } = seen
+  if (!canary || (canary.replicas === 0 && canary.runningReplicas === 0) || seen.spec.targetRef.kind === 'DaemonSet') return undefined
+  const scaled: Effect[] = canary.replicas > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
+  if (!seen.routes) return { status: before, effects: scaled, news: [], wakeAt: undefined }
+  // Nobody else serves: the target takes over first.
+  if (seen.endpoints.primary === 0 && seen.routes.canary > 0) return undefined
+  const routing = route(before, seen, ALL_TO_PRIMARY, now)
+  return { status: routing.status, effects: [...routing.effects, ...(routing.settled ? scaled : [])], news: [], wakeAt: routing.wakeAt }
 }
 
 /** What serves, or served before a change of the target was held: what was promoted last, or noted when the target was adopted. */
