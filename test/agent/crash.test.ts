@@ -13,6 +13,8 @@ const { test } = t
 const FAULTS = ['conflict', '500', 'timeout', 'applied-without-answer'] as const satisfies readonly Fault[]
 const isThorough = process.env['EVERY_FAULT'] === '1'
 const WANTED = 2
+/** What a Service's rules, and Traefik, need at least until they follow (ms). */
+const SETTLE_MS = 2_000
 const CANARY = { apiVersion: 'flagger.app/v1beta1', kind: 'Canary', namespace: NAMESPACE, name: 'cart' } as const
 
 type Scenario = {
@@ -112,6 +114,9 @@ function watchPromises(world: World, scenario: Scenario): readonly string[] {
   const { fake } = world
   const broken: string[] = []
   let hadWeight = false
+  let reached: ReadonlySet<string> = new Set()
+  const reachedAt = new Map<string, number>()
+  const workloads = new Map<string, { readonly replicas: number; readonly image: string | undefined }>()
   const say = (what: string): void => { if (!broken.includes(what)) broken.push(what) }
   fake.onChange((object) => {
     if (object.kind === 'Event' || object.kind === 'EndpointSlice' || object.kind === 'ReplicaSet' || object.kind === 'ControllerRevision') return
@@ -121,12 +126,33 @@ function watchPromises(world: World, scenario: Scenario): readonly string[] {
       if (weight > 0 && readyBehind(fake, name).length < (name === 'cart-canary' ? 1 : WANTED)) say(`weight ${weight} on ${name}, which has too few ready pods`)
       if (weight > 0 && name === 'cart-canary') checkCanary(readyBehind(fake, name))
     }
+    const selector = fake.object<Service>('v1', 'Service', `${NAMESPACE}/cart`)?.spec.selector ?? {}
+    const isUnaware = selector['canarygate.dev/role'] === undefined && selector['canarygate.dev/target'] === undefined
+    if (isUnaware && behindApex.some(({ metadata }) => metadata.labels?.['canarygate.dev/role'] === 'canary')) say('the apex selects by the user\'s labels while a canary runs')
     checkCanary(behindApex.filter(({ metadata }) => metadata.labels?.['canarygate.dev/role'] === 'canary'))
+    checkSettled(object)
     const { canaryWeight = 0 } = world.status()
     hadWeight ||= canaryWeight > 0
     const primary = imageOf(world.workload('cart-primary'))
     if (primary !== undefined && primary !== 'cart:1' && !(scenario.isPromoted && hadWeight)) say(`the primary runs ${primary}, which is neither stable nor analysed`)
   })
+  /** Pods that requests may still be on their way to stay: routers follow their objects late. */
+  function checkSettled(object: KubeObject): void {
+    const now = world.clock.now()
+    for (const role of reached) reachedAt.set(role, now)
+    const pods = [...readyBehind(fake, 'cart'), ...backends(fake.objects(TRAEFIK, 'TraefikService'), fake.objects(TRAEFIK, 'IngressRoute')).flatMap(({ name, weight = 1 }) => (weight > 0 ? readyBehind(fake, name) : []))]
+    reached = new Set(pods.map(({ metadata }) => metadata.labels?.['canarygate.dev/role'] ?? 'target'))
+    if (object.kind !== 'Deployment') return
+    const role = object.metadata.labels?.['canarygate.dev/role'] ?? 'target'
+    const stored = world.workload(object.metadata.name)
+    const next = { replicas: stored?.spec.replicas ?? 0, image: imageOf(stored) }
+    const old = workloads.get(role)
+    workloads.set(role, next)
+    // The user's labels alone select target and primary alike: there, pods go as in any rolling update.
+    if (role === 'primary') return
+    const isEmptied = (old?.replicas ?? 0) > 0 && (next.replicas === 0 || (role === 'canary' && next.image !== old?.image))
+    if (isEmptied && now - (reachedAt.get(role) ?? 0) < SETTLE_MS) say(`the pods of the ${role} go ${now - (reachedAt.get(role) ?? 0)} ms after the last request to them`)
+  }
   function checkCanary(pods: readonly KubeObject[]): void {
     const images = pods.map((pod) => imageOf({ spec: { template: pod } } as unknown as Workload) ?? '')
     if (new Set(images).size > 1) say(`requests reach canaries of several revisions: ${images.join(', ')}`)
