@@ -5,7 +5,8 @@ import type { Check, CommandSeen, Effect, HookAnswer, Readiness, Seen, WorkloadS
 
 /** The cluster of a simulation: one target, its two copies, a router; it answers as Kubernetes would. */
 
-type ModelWorkload = { revision: string; replicas: number; readyAt: number; restartedAt: string | undefined }
+/** `kept`: pods that were ready before the last change and serve until it is done, `keptRevision` theirs. */
+type ModelWorkload = { revision: string; replicas: number; readyAt: number; restartedAt: string | undefined; kept: number; keptRevision: string }
 export type Model = {
   target: { image: string; wanted: number; adopted: boolean; replicas: number; gate: string | undefined; held: boolean }
   primary: ModelWorkload | undefined
@@ -61,19 +62,12 @@ export function happen(model: Model, event: SimulationEvent): void {
 
 export function carryOut(model: Model, effect: Effect, now: number, podStartMs: number): void {
   switch (effect.kind) {
-    case 'deploy': {
-      const old = model[effect.role]
-      const isSame = old?.revision === effect.revision && old.restartedAt === effect.restartedAt
-      const grows = effect.replicas > (isSame ? (old?.replicas ?? 0) : 0)
-      model[effect.role] = {
-        revision: effect.revision, replicas: effect.replicas, restartedAt: effect.restartedAt,
-        readyAt: grows || !isSame ? now + podStartMs : (old?.readyAt ?? now),
-      }
+    case 'deploy':
+      model[effect.role] = changed(model[effect.role], effect.revision, effect.replicas, effect.restartedAt ?? model[effect.role]?.restartedAt, now, podStartMs)
       return
-    }
     case 'scale': {
       const old = model[effect.role]
-      if (old) model[effect.role] = { ...old, replicas: effect.replicas, readyAt: effect.replicas > old.replicas ? now + podStartMs : old.readyAt }
+      if (old) model[effect.role] = changed(old, old.revision, effect.replicas, old.restartedAt, now, podStartMs)
       return
     }
     case 'setRoutes':
@@ -114,8 +108,22 @@ export function carryOut(model: Model, effect: Effect, now: number, podStartMs: 
   }
 }
 
+/** A rolling update, or more or fewer pods: what is ready goes on serving until the new pods are. */
+function changed(old: ModelWorkload | undefined, revision: string, replicas: number, restartedAt: string | undefined, now: number, podStartMs: number): ModelWorkload {
+  const isDone = old !== undefined && now >= old.readyAt
+  const kept = isDone ? old.replicas : (old?.kept ?? 0)
+  const keptRevision = isDone ? old.revision : (old?.keptRevision ?? revision)
+  const isSame = old?.revision === revision && old.restartedAt === restartedAt
+  const starts = !isSame || replicas > old.replicas
+  return { revision, replicas, restartedAt, kept: Math.min(kept, replicas), keptRevision, readyAt: starts && replicas > 0 ? now + podStartMs : (old?.readyAt ?? now) }
+}
+
 export function see(model: Model, options: SimulationOptions, now: number, check: Check | undefined, hooks: readonly HookAnswer[] = []): Seen {
   const { spec } = options
+  const serving = (role: Role): number => {
+    const found = model[role]
+    return !found || model.notReady.has(role) ? 0 : now >= found.readyAt ? found.replicas : found.kept
+  }
   const workload = (role: Role): WorkloadSeen | undefined => {
     const found = model[role]
     if (!found) return undefined
@@ -128,7 +136,7 @@ export function see(model: Model, options: SimulationOptions, now: number, check
         : `deployment "${options.spec.targetRef.name}-${role}" exceeded its progress deadline`,
     }
     return {
-      revision: found.revision, replicas: found.replicas, readyReplicas: isReady ? found.replicas : 0, runningReplicas: found.replicas,
+      revision: found.revision, replicas: found.replicas, readyReplicas: isReady ? found.replicas : found.keptRevision === found.revision ? serving(role) : 0, runningReplicas: found.replicas,
       readiness, restartedAt: found.restartedAt,
     }
   }
@@ -142,8 +150,7 @@ export function see(model: Model, options: SimulationOptions, now: number, check
       gate: model.target.gate, requestedBy: 'scenario', scaled: false,
     },
     targetReady: true, stableRevision: undefined, primary, canary, routes: model.routes,
-    // A rolling update keeps the old pods until the new ones are ready.
-    endpoints: { primary: model.notReady.has('primary') ? 0 : (primary?.replicas ?? 0), canary: canary?.readyReplicas ?? 0 },
+    endpoints: { primary: serving('primary'), canary: serving('canary') },
     apex: model.apex,
     provider: { name: spec.provider ?? 'kubernetes', settleMs: options.settleMs ?? 1_000, weightsByReplicas: false },
     check,

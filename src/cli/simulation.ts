@@ -74,7 +74,7 @@ export function simulate(options: SimulationOptions): SimulationResult {
   const { podStartMs, untilMs } = options
   const model: Model = {
     target: { image: options.image, wanted: options.replicas, adopted: true, replicas: 0, gate: undefined, held: false },
-    primary: { revision: options.image, replicas: options.replicas, readyAt: 0, restartedAt: undefined },
+    primary: { revision: options.image, replicas: options.replicas, readyAt: 0, restartedAt: undefined, kept: 0, keptRevision: options.image },
     canary: undefined, notReady: new Set(), routes: ALL_TO_PRIMARY, apex: 'primary', commands: [], hasFinalizer: true, deleting: false,
     hooks: new Map(), metrics: new Map(),
   }
