@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as wait } from 'node:timers/promises'
 import { pino, type Logger } from 'pino'
 import { startAgent } from '#start-agent.ts'
+import { startLoadTest } from '#start-loadtest.ts'
 import { startWebhook } from '#start-webhook.ts'
 
 /** The only place that reads the environment, the clock and the arguments; everything below is handed what it needs. */
@@ -18,7 +19,7 @@ export type Runtime = {
   readonly stopping: AbortSignal
 }
 
-const COMMANDS: Readonly<Record<string, (runtime: Runtime) => Promise<void>>> = { agent: startAgent, webhook: startWebhook }
+const COMMANDS: Readonly<Record<string, (runtime: Runtime) => Promise<void>>> = { agent: startAgent, webhook: startWebhook, loadtest: startLoadTest }
 
 /** After this long a stop that hangs is ended, before the kubelet does it (ms). */
 const LONGEST_STOP_MS = 135_000

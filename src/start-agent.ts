@@ -35,6 +35,8 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
     defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
     metricsServer: env['METRICS_SERVER'],
+    eventWebhook: env['EVENT_WEBHOOK'],
+    clusterName: env['CLUSTER_NAME'],
     defaultAnalysis: await readDefaults(env),
     isLeader: () => leader.isLeader(),
   })

@@ -2,20 +2,30 @@ import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
 import { apply } from '#agent/apply.ts'
+import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
 import { gateTarget } from '#agent/gating.ts'
+import { consultHooks } from '#agent/hooks.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
 import { observe } from '#agent/observe.ts'
+import { judgeCommands, underPolicy } from '#agent/holding.ts'
+import { createPolicies } from '#agent/policies.ts'
 import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
 import { reconcile, type Ports } from '#agent/reconcile.ts'
+import { createRuns } from '#agent/runs.ts'
 import { createSavedStatuses } from '#agent/saved-status.ts'
+import { createTelling } from '#agent/telling.ts'
 import { createVigil } from '#agent/vigil.ts'
+import { createHookRounds } from '#hooks/rounds.ts'
 import type { KubeClient } from '#kube/client.ts'
-import type { After } from '#kube/clock.ts'
+import { pause, realAfter, type After } from '#kube/clock.ts'
 import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
+import { denialOf } from '#metrics/http.ts'
 import type { Http } from '#metrics/provider.ts'
+import { gatedSpec } from '#policy/defaults.ts'
+import type { CommandSeen } from '#rollout/decision.ts'
 
 export type AgentOptions = {
   readonly client: KubeClient
@@ -24,6 +34,8 @@ export type AgentOptions = {
   /** Used where `spec.provider` and `spec.metricsServer` are left out. */
   readonly defaultProvider: string
   readonly metricsServer: string | undefined
+  readonly eventWebhook?: string | undefined
+  readonly clusterName?: string | undefined
   readonly defaultAnalysis: CanaryAnalysis
   readonly isLeader: () => boolean
   readonly log: Logger
@@ -49,8 +61,12 @@ export type Agent = {
 
 /** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
 const GATE_PREFIX = 'gate:'
+/** What alerts under way get at the end (ms): the Lease is not released before. */
+const TELLING_GRACE_MS = 500
 /** A Canary that comes with its target in one `kubectl apply` or Helm release comes within this time: none is written in its stead (ms). */
 const CANARY_GRACE_MS = 2_000
+/** After this long a command whose author's rights could not be asked for is tried again (ms). */
+const UNJUDGED_MS = 2_000
 /** A watch needs about this long to bring what a write collided with. */
 const CONFLICT_MS = 50
 
@@ -69,6 +85,7 @@ export function createAgent(options: AgentOptions): Agent {
       if (cached) saved.seen(cached)
       enqueue(key)
     },
+    governs: (workload) => policies.isGated(workload),
     missed(target) {
       if (!isLeader()) return
       const message = `${target.metadata.name}.${target.metadata.namespace} was changed while CanaryGate's webhook was not reached: this revision rolls out ungated`
@@ -79,27 +96,53 @@ export function createAgent(options: AgentOptions): Agent {
       if (isLeading) queue.addAfter(`${GATE_PREFIX}${namespace}/${name}`, CANARY_GRACE_MS)
     },
   })
+  const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
+  const telling = createTelling({
+    client, events, http: options.http, log, now, random, wait, caches: () => caches,
+    denialOf: (address) => denialOf(address, {}), eventWebhook: options.eventWebhook, clusterName: options.clusterName,
+  })
+  const rounds = createHookRounds({ http: options.http, wait, random, onDone: enqueue })
+  const policies = createPolicies({
+    client, log, now, random, ...timers,
+    labelsOf: (namespace) => caches.reader.get({ apiVersion: 'v1', kind: 'Namespace', name: namespace })?.metadata.labels,
+    onChange(namespace) {
+      if (!isLeading) return
+      for (const { metadata } of caches.canaries()) if (namespace === undefined || metadata.namespace === namespace) queue.add(objectKey(metadata), 'low')
+    },
+  })
+  const authority = createAuthority(accessReviewOf(client), log)
+  const runs = createRuns({ canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
   const vigil = createVigil({ http: options.http, caches, log, now })
-  const measuring: Measuring = createMeasuring({ http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now })
+  const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now })
 
   const portsOf = (key: string): Ports => {
     const bound = log.child({ canary: key })
     const providerOf = (canary: Canary) => trafficProviderFor(canary, options.defaultProvider)
+    const context = { policies, authority, runs }
+    let commands: readonly CommandSeen[] = []
     return {
       now,
       canary: (of) => {
         const cached = caches.canary(of)
-        return cached && saved.current(cached)
+        return cached && policies.governed(saved.current(cached))
       },
-      observe: (canary, at, found) => observe(canary, caches, providerOf(canary), at, found),
-      look: (canary, seen) => vigil.look(canary, seen),
+      observe(canary, at, found) {
+        const seen = observe(canary, caches, providerOf(canary), at, found)
+        commands = seen.commands
+        return underPolicy(canary, seen, at, context)
+      },
+      async look(canary, seen) {
+        await judgeCommands(canary, commands, seen, now(), context)
+        return await vigil.look(canary, seen)
+      },
       measure: (canary, seen) => measuring.measure(canary, seen, providerOf(canary).name),
       apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
       saveStatus: (canary, status) => saved.save(canary, status),
       async announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
-        await events.record(canary, item)
+        await telling.announce(canary, item)
       },
+      consultHooks: (canary, seen) => consultHooks(canary, seen, rounds, now()),
       isLeader,
       log: bound,
     }
@@ -109,22 +152,31 @@ export function createAgent(options: AgentOptions): Agent {
     if (!isLeader()) return undefined
     if (key.startsWith(GATE_PREFIX)) {
       const { namespace, name } = splitKey(key.slice(GATE_PREFIX.length))
-      await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: options.defaultAnalysis, hasMetricsServer: options.metricsServer !== undefined, log })
+      const policy = policies.of(namespace)
+      const { analysis, ...defaults } = gatedSpec(options.defaultAnalysis, policy)
+      await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: analysis, defaults, policyName: policy.defaultsFrom.join(', '), hasMetricsServer: options.metricsServer !== undefined, log })
       return undefined
     }
     if (!caches.canary(key)) {
       saved.forget(key)
       vigil.forget(key)
+      authority.forget(key)
+      runs.forget(key)
+      rounds.forget(key)
       return undefined
     }
     try {
       const wakeAt = await reconcile(key, portsOf(key))
-      return wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
+      const again = wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
+      return authority.isOpen(key) ? Math.min(again ?? UNJUDGED_MS, UNJUDGED_MS) : again
     } catch (err) {
       // Somebody wrote first (a Gateway's status, a person, our own last write that the watch has yet to bring): look again.
       if (!isConflict(err)) throw err
       log.debug({ err, canary: key }, 'conflict')
       return CONFLICT_MS
+    } finally {
+      const cached = caches.canary(key)
+      if (cached) runs.settle(saved.current(cached))
     }
   }
 
@@ -133,8 +185,11 @@ export function createAgent(options: AgentOptions): Agent {
   return {
     caches,
     queue,
-    start: () => caches.start(),
-    hasSynced: () => caches.hasSynced(),
+    start() {
+      policies.start()
+      caches.start()
+    },
+    hasSynced: () => caches.hasSynced() && policies.hasSynced(),
     lead() {
       isLeading = true
       for (const canary of caches.canaries()) queue.add(objectKey(canary.metadata), 'low')
@@ -144,7 +199,8 @@ export function createAgent(options: AgentOptions): Agent {
     async stop(deadlineMs) {
       isLeading = false
       await queue.shutdown(deadlineMs)
-      await caches.stop()
+      await Promise.all([rounds.close(), telling.close(TELLING_GRACE_MS)])
+      await Promise.all([caches.stop(), policies.stop()])
     },
   }
 }

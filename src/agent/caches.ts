@@ -39,6 +39,8 @@ export type CachesOptions = {
   readonly wake: (key: string) => void
   /** A workload of a gated namespace changed and has no Canary. */
   readonly wakeUngated: (namespace: string, name: string) => void
+  /** Does a policy make this workload a target? */
+  readonly governs: (workload: KubeObject) => boolean
   /** A target that is not adopted got another revision past the webhook: its pods are being replaced ungated. */
   readonly missed: (target: KubeObject) => void
   readonly log: Log
@@ -49,7 +51,7 @@ export type CachesOptions = {
 
 /** Everything that the agent looks at, followed by watches. An event wakes the Canary which it concerns, and nobody else. */
 export function createCaches(options: CachesOptions): Caches {
-  const { client, log, now, random, wake, wakeUngated, missed } = options
+  const { client, log, now, random, wake, wakeUngated, missed, governs } = options
   const reflectors = new Map<string, Reflector>()
   const id = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`
 
@@ -72,8 +74,8 @@ export function createCaches(options: CachesOptions): Caches {
     const name = object.metadata.labels?.[LABEL_ROLE] ? withoutRole(object.metadata.name) : object.metadata.name
     const keys = [...targets(namespace, name), ...(name === object.metadata.name ? targets(namespace, withoutRole(name)) : [])]
     wakeAll(keys)
-    if (old && (keys.length > 0 || isGated(namespace)) && slippedBy(object as Workload, old as Workload)) missed(object)
-    if (keys.length === 0 && name === object.metadata.name && isGated(namespace)) wakeUngated(namespace, object.metadata.name)
+    if (old && (keys.length > 0 || isTarget(object)) && slippedBy(object as Workload, old as Workload)) missed(object)
+    if (keys.length === 0 && name === object.metadata.name && isTarget(object)) wakeUngated(namespace, object.metadata.name)
   }
   const onService = (object: KubeObject): void => {
     const name = object.kind === 'EndpointSlice' ? (object.metadata.labels?.['kubernetes.io/service-name'] ?? '') : object.metadata.name
@@ -92,6 +94,7 @@ export function createCaches(options: CachesOptions): Caches {
     onChange: (_, object) => wake(objectKey(object.metadata)),
   })
   follow({ apiVersion: FLAGGER_API_VERSION, kind: 'MetricTemplate' }, {})
+  follow({ apiVersion: FLAGGER_API_VERSION, kind: 'AlertProvider' }, {})
   follow({ apiVersion: 'apps/v1', kind: 'Deployment' }, { onChange: (kind, object, old) => onWorkload(object, kind === 'update' ? old : undefined) })
   follow({ apiVersion: 'apps/v1', kind: 'DaemonSet' }, { onChange: (_, object) => onWorkload(object) })
   follow({ apiVersion: 'apps/v1', kind: 'ControllerRevision' }, { labelSelector: `${LABEL_MANAGED_BY}=${MANAGED_BY}` })
@@ -121,6 +124,7 @@ export function createCaches(options: CachesOptions): Caches {
 
   const list = (apiVersion: string, kind: string, namespace: string): readonly KubeObject[] =>
     reflectors.get(id(apiVersion, kind))?.list(namespace) ?? []
+  const isTarget = (object: KubeObject): boolean => isGated(namespaceOf(object)) || governs(object)
   const isGated = (namespace: string): boolean =>
     reflectors.get(id('v1', 'Namespace'))?.get(namespace)?.metadata.labels?.[LABEL_GATE] === GATE_ENABLED
 
@@ -135,7 +139,7 @@ export function createCaches(options: CachesOptions): Caches {
     isGated,
     metricTemplate: (namespace, name) => reflectors.get(id(FLAGGER_API_VERSION, 'MetricTemplate'))?.get(`${namespace}/${name}`) as MetricTemplate | undefined,
     gatedWorkloads: () => (reflectors.get(id('apps/v1', 'Deployment'))?.list() ?? [])
-      .filter((object) => isGated(namespaceOf(object)) && object.metadata.labels?.[LABEL_ROLE] === undefined),
+      .filter((object) => isTarget(object) && object.metadata.labels?.[LABEL_ROLE] === undefined),
     pods: (namespace, target) => reflectors.get(id('v1', 'Pod'))?.byIndex('target', `${namespace}/${target}`) ?? [],
     readyAddresses(namespace, service) {
       const slices = reflectors.get(id('discovery.k8s.io/v1', 'EndpointSlice'))?.byIndex('service', `${namespace}/${service}`) ?? []

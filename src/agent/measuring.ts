@@ -4,7 +4,9 @@ import { objectKey } from '#api/objects.ts'
 import { parseDuration } from '#api/duration.ts'
 import type { CheckedMetric, Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
+import { readSecret } from '#agent/secrets.ts'
 import type { Vigil } from '#agent/vigil.ts'
+import type { KubeClient } from '#kube/client.ts'
 import type { Log } from '#kube/log.ts'
 import { builtinQuery, builtinSource, BUILTIN_METRICS, type BuiltinMetric } from '#metrics/builtin.ts'
 import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec } from '#metrics/check.ts'
@@ -20,6 +22,7 @@ export type Measuring = {
 }
 
 export type MeasuringOptions = {
+  readonly client: KubeClient
   readonly http: Http
   readonly metricsServer: string | undefined
   readonly caches: Caches
@@ -83,9 +86,11 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     if (!provider) return unavailable(`Metric template ${name}.${namespace} provider ${type} error: not supported; use one of ${METRIC_PROVIDERS.map((known) => known.type).join(', ')}`)
     const rendered = render(template.spec.query, canary, metric, queryLanguage(type))
     if ('error' in rendered) return unavailable(`Metric template ${name}.${namespace} query render error: ${rendered.error}`)
-    const { address, headers, region, insecureSkipVerify } = template.spec.provider
+    const { address, headers, region, insecureSkipVerify, secretRef } = template.spec.provider
+    const secret = secretRef ? await readSecret(options.client, namespace, secretRef.name, signal) : undefined
+    if (secret && 'reason' in secret) return unavailable(`Metric template ${name}.${namespace} ${secret.reason}`)
     return provider.query(rendered.text, {
-      ...addressOf(address, metric), ...(headers ? { headers } : {}), ...(region ? { region } : {}), ...(insecureSkipVerify ? { insecureSkipVerify } : {}),
+      ...addressOf(address, metric), ...(headers ? { headers } : {}), ...(region ? { region } : {}), ...(insecureSkipVerify ? { insecureSkipVerify } : {}), ...(secret ? { secret: secret.data } : {}),
     }, http, signal)
   }
 

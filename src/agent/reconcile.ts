@@ -1,7 +1,7 @@
 import type { Canary, CanaryStatus } from '#api/canary.ts'
 import { earlier, phaseOf } from '#rollout/status.ts'
 import { step, wantsCheck } from '#rollout/step.ts'
-import type { Check, Decision, Effect, JudgementSeen, News, Seen } from '#rollout/decision.ts'
+import type { Check, Decision, Effect, HookAnswer, JudgementSeen, News, Seen } from '#rollout/decision.ts'
 import type { Log } from '#kube/log.ts'
 
 /** What one turn of the loop needs; a fake is an object literal. */
@@ -10,6 +10,8 @@ export type Ports = {
   /** The Canary with the status that was saved last, or undefined when it is gone. */
   canary(key: string): Canary | undefined
   observe(canary: Canary, now: number, found?: { readonly check?: Check | undefined; readonly judgement?: JudgementSeen | undefined }): Seen
+  /** What hooks answered so far, asked one list at a time; those under way wake the Canary when they are done. */
+  consultHooks(canary: Canary, seen: Seen): readonly HookAnswer[] | undefined
   /** The judge's word, and when it wants to look again. */
   look(canary: Canary, seen: Seen): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
   measure(canary: Canary, seen: Seen): Promise<Check>
@@ -29,7 +31,9 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
   const first = ports.observe(canary, ports.now())
   const { judgement, nextAt } = await ports.look(canary, first)
   const check = wantsCheck(before, first, ports.now()) ? await ports.measure(canary, first) : undefined
-  const seen = ports.observe(canary, ports.now(), { check, judgement })
+  const observed = ports.observe(canary, ports.now(), { check, judgement })
+  const hooks = ports.consultHooks(canary, observed)
+  const seen = hooks ? { ...observed, hooks } : observed
   const decision = step(before, seen, ports.now())
 
   for (const effect of decision.effects) {

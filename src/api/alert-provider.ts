@@ -1,9 +1,10 @@
 import { Type, type Static } from 'typebox'
 import type { KubeObject } from '#api/objects.ts'
 
-/** AlertProvider: where alerts go. Flagger's resource field by field. */
+/** AlertProvider: where alerts go. Flagger's resource field by field; for `email` the address is `smtp://host:port` or `smtps://`, the channel its recipients. */
 
-export const ALERT_PROVIDER_TYPES = ['slack', 'msteams', 'discord', 'rocket', 'gchat'] as const
+/** Flagger's five, then ours. */
+export const ALERT_PROVIDER_TYPES = ['slack', 'msteams', 'discord', 'rocket', 'gchat', 'webhook', 'alertmanager', 'email'] as const
 export type AlertProviderType = (typeof ALERT_PROVIDER_TYPES)[number]
 
 export const AlertProviderSpec = Type.Object({

@@ -124,7 +124,8 @@ async function attempt(url: URL, { method = 'GET', headers, body, maxBytes = MAX
     if (bytes > maxBytes) throw new HttpError('too-large', `${placeOf(url)}: the answer is larger than ${maxBytes} bytes`)
     chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
   }
-  return { status: answer.statusCode, body: Buffer.concat(chunks).toString('utf8') }
+  const { location } = answer.headers
+  return { status: answer.statusCode, body: Buffer.concat(chunks).toString('utf8'), ...(typeof location === 'string' ? { location } : {}) }
 }
 
 function withoutUser(url: URL): URL {

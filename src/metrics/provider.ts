@@ -37,7 +37,7 @@ export type HttpRequest = {
   readonly insecureSkipVerify?: boolean
 }
 
-export type HttpResponse = { readonly status: number; readonly body: string }
+export type HttpResponse = { readonly status: number; readonly body: string; readonly location?: string }
 
 /** Sends one request and reads its answer, within deadline and size. Redirects are answers. Rejects with HttpError. */
 export type Http = (request: HttpRequest, signal: AbortSignal) => Promise<HttpResponse>

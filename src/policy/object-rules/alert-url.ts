@@ -11,8 +11,9 @@ export const alertUrl: ObjectRule<AlertProvider> = {
     return (['address', 'proxy'] as const).flatMap((name) => {
       const value = spec[name]
       if (!value || isWebAddress(value)) return []
+      if (name === 'address' && spec.type === 'email' && URL.canParse(value) && /^smtps?:$/.test(new URL(value).protocol)) return []
       // The address of a hook is a secret: it is not repeated.
-      return [{ field: `spec.${name}`, message: 'is no absolute http(s) URL', fix: 'use one that begins with https://' }]
+      return [{ field: `spec.${name}`, message: 'is no absolute http(s) URL', fix: spec.type === 'email' ? 'use one like smtp://mail.example.org:587' : 'use one that begins with https://' }]
     })
   },
 }

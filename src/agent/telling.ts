@@ -1,0 +1,80 @@
+import type { AlertProvider } from '#api/alert-provider.ts'
+import type { Canary } from '#api/canary.ts'
+import type { Http } from '#api/http.ts'
+import { objectKey } from '#api/objects.ts'
+import type { Caches } from '#agent/caches.ts'
+import { readSecret } from '#agent/secrets.ts'
+import { createEventHooks } from '#hooks/event.ts'
+import type { KubeClient } from '#kube/client.ts'
+import type { EventRecorder } from '#kube/events.ts'
+import type { Log } from '#kube/log.ts'
+import { alertOf } from '#notify/alert.ts'
+import { createNotifier, type Receiver } from '#notify/notify.ts'
+import { createOutbox } from '#notify/outbox.ts'
+import { destinationOf, type Destination } from '#notify/provider.ts'
+import { createSmtp } from '#notify/smtp.ts'
+import type { News } from '#rollout/decision.ts'
+
+export type TellingOptions = {
+  readonly client: KubeClient
+  readonly caches: () => Caches
+  readonly events: EventRecorder
+  readonly http: Http
+  readonly log: Log
+  /** Unix ms. */
+  readonly now: () => number
+  readonly random: () => number
+  readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>
+  /** Why an address may not be connected to, or undefined. */
+  readonly denialOf: (address: string) => string | undefined
+  /** Told of every event of Canaries without `event` hooks of their own. */
+  readonly eventWebhook?: string | undefined
+  /** Told with every alert. */
+  readonly clusterName?: string | undefined
+}
+
+export type Telling = {
+  /** Says one thing everywhere: event, event hooks, alerts. The last two go on by themselves: nobody waits for a dead receiver. */
+  announce(canary: Canary, item: News): Promise<void>
+  /** What is under way gets this long (ms). */
+  close(graceMs: number): Promise<void>
+}
+
+export function createTelling(options: TellingOptions): Telling {
+  const { client, caches, events, http, log, now, random, wait } = options
+  // Two, so that a dead event hook takes no alert's place.
+  const alerts = createOutbox()
+  const background = createOutbox()
+  const eventHooks = createEventHooks({
+    http, wait, random, background,
+    ...(options.eventWebhook ? { eventWebhook: options.eventWebhook } : {}),
+    onFailure: (canary, hook, answer) => log.warn({ canary, hook: hook.name, reason: answer?.message ?? 'too much is waiting to be told' }, 'event hook failed'),
+  })
+  const notifier = createNotifier({
+    http, wait, random, now, outbox: alerts,
+    sendMail: createSmtp({ denialOf: options.denialOf }),
+    destination: (receiver, signal) => destinationFor(receiver, signal, client, caches()),
+    onOutcome: (outcome, alert, receiver) => {
+      if (!outcome.delivered) log.warn({ canary: `${alert.canary.namespace}/${alert.canary.name}`, receiver: objectKey(receiver), reason: outcome.reason }, 'alert was not delivered')
+    },
+  })
+  return {
+    async announce(canary, item) {
+      eventHooks.tell(canary, item, now())
+      const alert = alertOf(canary, item, { at: now(), ...(options.clusterName ? { cluster: options.clusterName } : {}) })
+      if (alert) void notifier.notify(canary, alert)
+      await events.record(canary, item)
+    },
+    async close(graceMs) {
+      await Promise.all([alerts.close(graceMs), background.close(graceMs)])
+    },
+  }
+}
+
+async function destinationFor(receiver: Receiver, signal: AbortSignal, client: KubeClient, caches: Caches): Promise<Destination | string> {
+  const provider = caches.reader.get({ apiVersion: 'flagger.app/v1beta1', kind: 'AlertProvider', ...receiver }) as AlertProvider | undefined
+  if (!provider) return `AlertProvider ${receiver.name} in namespace ${receiver.namespace} was not found`
+  if (!provider.spec.secretRef) return destinationOf(provider.spec, undefined)
+  const secret = await readSecret(client, receiver.namespace, provider.spec.secretRef.name, signal)
+  return 'reason' in secret ? secret.reason : destinationOf(provider.spec, secret.data)
+}
