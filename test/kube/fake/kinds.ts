@@ -54,4 +54,5 @@ export const DEFAULT_KINDS: readonly ServedKind[] = [
   customKind('flagger.app/v1beta1', 'AlertProvider'),
   customKind('flagger.app/v1beta1', 'Canary', { plural: 'canaries' }),
   customKind('flagger.app/v1beta1', 'MetricTemplate'),
+  customKind('flagger.app/v1beta1', 'AlertProvider'),
 ]
