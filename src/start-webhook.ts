@@ -36,7 +36,7 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
       indexes: { target: (object) => [targetKey(object.metadata.namespace, (object as Canary).spec.targetRef.kind, (object as Canary).spec.targetRef.name)] },
     }),
     Namespace: follow('v1', 'Namespace', { transform: ({ apiVersion, kind, metadata: { name, labels, resourceVersion, uid } }) =>
-      ({ apiVersion, kind, metadata: { name, ...(labels ? { labels } : {}), ...(resourceVersion ? { resourceVersion } : {}), ...(uid ? { uid } : {}) } }), ...changed }),
+      ({ apiVersion, kind, metadata: { name, ...(labels ? { labels } : {}), ...(resourceVersion ? { resourceVersion } : {}), ...(uid ? { uid } : {}) } }) }),
     // Who is an adopted target and who a generated workload: a review of `scale` says neither.
     Deployment: follow('apps/v1', 'Deployment', { transform: (object) => sketchOf(object as Workload) }),
     MetricTemplate: follow(FLAGGER_API_VERSION, 'MetricTemplate'),

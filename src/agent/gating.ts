@@ -6,13 +6,16 @@ import type { KubeClient } from '#kube/client.ts'
 import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import type { Log } from '#kube/log.ts'
-import { defaultCanary, discover } from '#workload/discover.ts'
+import { defaultCanary, discover, type CanaryDefaults } from '#workload/discover.ts'
 
 export type GatingContext = {
   readonly client: KubeClient
   readonly caches: Caches
   readonly events: EventRecorder
   readonly defaultAnalysis: CanaryAnalysis
+  /** What the policies of the namespace say beside it, and their names. */
+  readonly defaults?: Omit<CanaryDefaults, 'analysis'>
+  readonly policyName?: string
   /** Some server is asked for metrics; else only pods that offer a metrics page can be. */
   readonly hasMetricsServer: boolean
   readonly log: Log
@@ -40,8 +43,8 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
   }
   try {
     const analysis = judgeable(target, context)
-    await client.create(defaultCanary(target, found, { analysis }), { fieldManager: FIELD_MANAGER })
-    await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults, ${found.reason}${analysis.metrics?.length ? '' : '; no metrics: only readiness is judged'}` })
+    await client.create(defaultCanary(target, found, { ...context.defaults, analysis }), { fieldManager: FIELD_MANAGER })
+    await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults${context.policyName ? ` (policy "${context.policyName}")` : ''}, ${found.reason}${analysis.metrics?.length ? '' : '; no metrics: only readiness is judged'}` })
   } catch (err) {
     if (!isConflict(err)) throw err
   }

@@ -1,4 +1,5 @@
 import type { Canary, CanaryStatus } from '#api/canary.ts'
+import { authorAnnotation, GROUP_SEPARATOR, groupsAnnotation } from '#api/commands.ts'
 import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, COMMANDS,
@@ -94,11 +95,18 @@ function commandsOn(canary: Canary, target: Workload | undefined): readonly Comm
     const annotations = object?.metadata.annotations ?? {}
     for (const command of COMMANDS) {
       const reason = annotations[commandAnnotation(command)]
-      if (reason !== undefined) found.push({ command, reason, by: annotations[`${commandAnnotation(command)}-by`] ?? 'an operator' })
+      if (reason !== undefined) found.push({ command, reason, ...authorOf(annotations, commandAnnotation(command)) })
     }
-    if (annotations[ANNOTATION_FLAGGER_PROMOTE] === 'true') found.push({ command: 'promote', reason: 'flagger.app/promote', by: 'an operator' })
+    if (annotations[ANNOTATION_FLAGGER_PROMOTE] === 'true') found.push({ command: 'promote', reason: 'flagger.app/promote', ...authorOf(annotations, ANNOTATION_FLAGGER_PROMOTE) })
   }
   return found
+}
+
+function authorOf(annotations: Readonly<Record<string, string>>, command: string): Pick<CommandSeen, 'by' | 'actor'> {
+  const username = annotations[authorAnnotation(command)]
+  if (username === undefined) return { by: 'an operator' }
+  const groups = (annotations[groupsAnnotation(command)] ?? '').split(GROUP_SEPARATOR).filter((group) => group !== '')
+  return { by: username, actor: { username, groups } }
 }
 
 export const statusOf = (canary: Canary): CanaryStatus => canary.status ?? {}

@@ -15,19 +15,20 @@ export type Governing = {
   of(namespace: string): EffectivePolicy
   /** Is this workload a target, by its namespace's label or by a policy's selector? */
   isGated(workload: KubeObject): boolean
-  /** A policy or a namespace's labels changed: what was made of them is forgotten. */
+  /** A policy changed: what was made of them is forgotten. Other labels of a namespace are noticed by themselves. */
   changed(): void
 }
 
 export function createGoverning({ clusterPolicies, policiesOf, labelsOf }: PolicySources): Governing {
-  const made = new Map<string, EffectivePolicy>()
+  const made = new Map<string, { readonly labels: Readonly<Record<string, string>> | undefined; readonly policy: EffectivePolicy }>()
   const of = (namespace: string): EffectivePolicy => {
+    const labels = labelsOf(namespace)
     const known = made.get(namespace)
-    if (known) return known
+    if (known && known.labels === labels) return known.policy
     // By name, so that two replicas merge defaults in one order.
     const sorted = <T extends KubeObject>(policies: readonly T[]): readonly T[] => policies.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
-    const effective = effectivePolicy(sorted(clusterPolicies()), sorted(policiesOf(namespace)), { name: namespace, labels: labelsOf(namespace) ?? {} })
-    made.set(namespace, effective)
+    const effective = effectivePolicy(sorted(clusterPolicies()), sorted(policiesOf(namespace)), { name: namespace, labels: labels ?? {} })
+    made.set(namespace, { labels, policy: effective })
     return effective
   }
   return {

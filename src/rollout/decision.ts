@@ -1,5 +1,6 @@
 import type { CanarySpec, CanaryStatus, HookType, Phase } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
+import type { Actor } from '#api/commands.ts'
 import type { Command, Role } from '#api/names.ts'
 import type { Routes } from '#api/routes.ts'
 
@@ -61,6 +62,8 @@ export type CommandSeen = {
   readonly command: Command
   readonly reason: string
   readonly by: string
+  /** Its author, where the webhook has signed it. */
+  readonly actor?: Actor
   /** What allows it, for the record. */
   readonly rule?: string
   /** Why it is not to be obeyed: its author may not give it. */
