@@ -1,0 +1,110 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import Ajv from 'ajv/dist/2020.js'
+import t from 'tap'
+import { parse } from 'yaml'
+import { scenarioJsonSchema } from '#api/scenario.ts'
+import { main } from '#cli/main.ts'
+
+const { test } = t
+const EXAMPLES = 'examples/scenarios'
+const scenarios = readdirSync(EXAMPLES).filter((name) => /^\d\d-.*\.yaml$/.test(name)).sort()
+const run = async (...argv: readonly string[]) => {
+  const [out, err]: [string[], string[]] = [[], []]
+  const code = await main(argv, { out: (text) => out.push(text), err: (text) => err.push(text) })
+  return { code, out: out.join(''), err: err.join('') }
+}
+const ENDS: Readonly<Record<string, object>> = {
+  '01': { phase: 'Succeeded', primaryImage: 'v2' }, '02': { phase: 'Failed', primaryImage: 'v1', weight: 0 }, '03': { phase: 'Failed', primaryImage: 'v1' },
+  '04': { phase: 'Succeeded', primaryImage: 'v2' }, '05': { phase: 'Succeeded', primaryImage: 'v3' }, '06': { phase: 'Failed', primaryImage: 'v1' },
+  '07': { phase: 'Succeeded', primaryImage: 'v2' }, '08': { phase: 'Failed', primaryImage: 'v1' }, '09': { phase: 'Succeeded', primaryImage: 'v2' },
+  '10': { phase: 'Succeeded', primaryImage: 'v2', primaryReplicas: 6 },
+}
+
+test('there are ten examples', async (t) => { t.equal(scenarios.length, 10) })
+for (const name of scenarios) {
+  test(`example ${name} ends as it says`, async (t) => {
+    const path = join(EXAMPLES, name)
+    const text = readFileSync(path, 'utf8')
+    const canary = join(EXAMPLES, /-f (\S+)/.exec(text)?.[1] ?? '')
+    const { code, out } = await run('simulate', '-f', canary, '--scenario', path, '-o', 'json')
+    t.equal(code, 0)
+    const answer = JSON.parse(out) as { readonly timeline: readonly object[]; readonly end: object }
+    t.match(answer.end, ENDS[name.slice(0, 2)] ?? { phase: 'none' })
+    t.strictSame(Object.keys(answer.end), ['at', 'phase', 'weight', 'requestedImage', 'primaryImage', 'primaryReplicas', 'canaryReplicas'])
+    t.strictSame(Object.keys(answer.timeline[0] ?? {}), ['at', 'phase', 'weight', 'iterations', 'failedChecks', 'type', 'reason', 'message'])
+    t.ok(new Ajv.default({ strict: false }).validate(scenarioJsonSchema(), parse(text)), 'it fits the JSON Schema')
+  })
+}
+
+test('the schema in the documentation is the one of the code', async (t) => {
+  t.strictSame(JSON.parse(readFileSync('docs/schemas/scenario.json', 'utf8')), scenarioJsonSchema())
+})
+
+for (const { preset, duration, rollback } of [
+  { preset: 'conservative', duration: 12 * 60, rollback: 6 * 60 }, { preset: 'balanced', duration: 5 * 60, rollback: 5 * 60 }, { preset: 'aggressive', duration: 150, rollback: 90 },
+]) {
+  test(`plan of the ${preset} preset`, async (t) => {
+    const { out } = await run('plan', '-f', join(EXAMPLES, `${preset}.canary.yaml`), '-o', 'json')
+    t.match(JSON.parse(out), { durationSeconds: duration, rollbackSeconds: rollback })
+  })
+}
+
+test('replay answers the golden vectors', async (t) => {
+  const { code, out } = await run('replay', '--vectors', 'test/judge/vectors.jsonl', '-o', 'json')
+  t.equal(code, 0)
+  t.match(JSON.parse(out), { results: [{ name: 'every canary request fails', answers: [{ verdict: 'Suspect' }, { verdict: 'Worse' }] }] })
+})
+
+const directory = mkdtempSync(join(tmpdir(), 'canarygate-'))
+t.teardown(() => { rmSync(directory, { recursive: true }) })
+const written = (name: string, text: string): string => {
+  writeFileSync(join(directory, name), text)
+  return join(directory, name)
+}
+for (const { events, says } of [
+  { events: '[{at: 0s, do: setimage, image: v2}]', says: /events\[0\]\.do: "setimage" is unknown; use one of setImage, metrics/ },
+  { events: '[{at: soon, do: setImage, image: v2}]', says: /events\[0\]\.at: "soon" is no duration; write 90s/ },
+  { events: '[{at: 0s, do: setImage}]', says: /events\[0\]\.image: missing/ },
+  { events: '[{at: 0s, do: scale, replicas: -1}]', says: /events\[0\]\.replicas: -1 is no whole number/ },
+  { events: '[{at: 0s, do: setImage, image: v2, arm: canary}]', says: /events\[0\]\.arm: unknown; known here: at, do, image/ },
+  { events: '[{at: 0s, do: annotate, set: {canarygate.dev/abrot: x}}]', says: /canarygate.dev\/abrot: no command; known: .*canarygate.dev\/abort/ },
+  { events: '[{at: 0s, do: metrics, values: {latency: 3}}]', says: /metric latency is not in spec.analysis.metrics/ },
+  { events: '[{at: 0s, do: metrics, values: {request-duration: slow}}]', says: /values\.request-duration: "slow" is no number; null means no data/ },
+]) {
+  test(`a scenario with ${events} is refused`, async (t) => {
+    const { code, err } = await run('simulate', '-f', join(EXAMPLES, 'balanced.canary.yaml'), '--scenario', written('scenario.yaml', `image: v1\nevents: ${events}\n`))
+    t.equal(code, 2)
+    t.match(err, says)
+  })
+}
+
+test('a Canary that cannot be used is refused with the field', async (t) => {
+  const of = (spec: string) => written('canary.yaml', `kind: Canary\nmetadata: {name: shop}\nspec: ${spec}\n`)
+  for (const [spec, says] of [
+    ['{targetRef: {name: shop}}', /spec.analysis: missing/],
+    ['{targetRef: {name: shop}, analysis: {stepWeight: ten}}', /spec.analysis.stepWeight: "ten" is no whole number/],
+    ['{targetRef: {name: shop}, analysis: {interval: often}}', /spec.analysis.interval: "often" is no duration/],
+  ] as const) {
+    const { code, err } = await run('plan', '-f', of(spec))
+    t.equal(code, 2)
+    t.match(err, says)
+  }
+  t.match(await run('plan', '-f', join(directory, 'none.yaml')), { code: 2, err: /cannot be read \(ENOENT\)/ })
+  t.match(await run('plan'), { code: 2, err: /-f canary.yaml is missing/ })
+  t.match(await run('plna'), { code: 2, err: /unknown command/ })
+  t.match(await run('plan', '--what'), { code: 2 })
+})
+
+test('help and version', async (t) => {
+  t.match(await run('help'), { code: 0, out: /usage: kubectl-canary/ })
+  t.match(await run('version'), { code: 0, out: /^\d+\.\d+\.\d+\n$/ })
+})
+
+test('it runs as a program of its own', async (t) => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['src/cli/main.ts', 'plan', '-f', join(EXAMPLES, 'balanced.canary.yaml')])
+  t.match(stdout, /duration {2}5m, then promotion/)
+})
