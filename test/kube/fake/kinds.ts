@@ -51,7 +51,6 @@ export const DEFAULT_KINDS: readonly ServedKind[] = [
   builtIn('networking.k8s.io/v1', 'Ingress', withStatus),
   builtIn('policy/v1', 'PodDisruptionBudget', withStatus),
   builtIn('apiextensions.k8s.io/v1', 'CustomResourceDefinition', { namespaced: false, ...withStatus }),
-  customKind('flagger.app/v1beta1', 'AlertProvider'),
   customKind('canarygate.dev/v1alpha1', 'ClusterCanaryPolicy', { plural: 'clustercanarypolicies', namespaced: false }),
   customKind('canarygate.dev/v1alpha1', 'CanaryPolicy', { plural: 'canarypolicies' }),
   customKind('flagger.app/v1beta1', 'Canary', { plural: 'canaries' }),
