@@ -1,0 +1,68 @@
+import { test } from 'tap'
+import type { CanaryMetric, CanarySpec } from '#api/canary.ts'
+import type { Measurement } from '#api/measurement.ts'
+import type { MetricTemplate } from '#api/metric-template.ts'
+import type { Caches } from '#agent/caches.ts'
+import { createMeasuring } from '#agent/measuring.ts'
+import type { Vigil } from '#agent/vigil.ts'
+import type { Http } from '#metrics/provider.ts'
+import type { Seen } from '#rollout/decision.ts'
+import { createFakeKube } from '../fake-kube.ts'
+import { createLogLines } from '../kube/log-lines.ts'
+import { canary } from './world.ts'
+
+const SERVER = 'http://prometheus.test'
+const success: CanaryMetric = { name: 'request-success-rate', interval: '1m', thresholdRange: { min: 99 } }
+
+type Scene = { readonly answer?: number | 'none' | 'down' | 'garbage'; readonly server?: 'none'; readonly templates?: Readonly<Record<string, MetricTemplate['spec']>>; readonly embedded?: Measurement; readonly spec?: Partial<CanarySpec>; readonly provider?: string }
+
+async function measured(metrics: readonly CanaryMetric[], { answer = 100, server, templates = {}, embedded, spec = {}, provider = 'traefik' }: Scene = {}) {
+  const queries: string[] = []
+  const http: Http = async ({ url }) => {
+    queries.push(`${new URL(url).origin} ${new URL(url).searchParams.get('query')}`)
+    if (answer === 'down') throw new Error('connect ECONNREFUSED')
+    const result = answer === 'none' ? [] : [{ metric: {}, value: [0, String(answer)] }]
+    return { status: 200, body: answer === 'garbage' ? '<html>' : JSON.stringify({ status: 'success', data: { resultType: 'vector', result } }) }
+  }
+  const object = canary({ spec, analysis: { metrics: [...metrics] } })
+  const { lines, log } = createLogLines()
+  const measuring = createMeasuring({
+    http, client: createFakeKube().client, metricsServer: server === 'none' ? undefined : SERVER, log, now: () => 0,
+    caches: { metricTemplate: (namespace: string, name: string) => templates[`${namespace}/${name}`] && { spec: templates[`${namespace}/${name}`] } } as unknown as Caches,
+    vigil: { measure: () => embedded } as unknown as Vigil,
+  })
+  const check = await measuring.measure(object, { name: 'cart', namespace: 'shop', spec: object.spec } as Seen, provider)
+  return { ...check, queries, lines }
+}
+
+const rows: readonly { readonly name: string; readonly metric: CanaryMetric; readonly scene?: Scene; readonly then: object; readonly query?: RegExp }[] = [
+  { name: 'a value within its range passes', metric: success, then: { failure: undefined, halt: undefined, measurement: { kind: 'value', value: 100 } }, query: /traefik_service_request.*shop-cart-canary/ },
+  { name: 'a value outside of it fails, in Flagger\'s words', metric: success, scene: { answer: 61.39 }, then: { failure: 'Halt cart.shop advancement success rate 61.39% < 99%' } },
+  { name: 'no data fails', metric: success, scene: { answer: 'none' }, then: { failure: /no values found/, halt: undefined } },
+  { name: 'a server that cannot be asked holds and fails nothing', metric: success, scene: { answer: 'down' }, then: { failure: undefined, halt: /ECONNREFUSED/ } },
+  { name: 'an answer that is none holds', metric: success, scene: { answer: 'garbage' }, then: { failure: undefined, halt: /not one of a Prometheus query/ } },
+  { name: 'an inline query is rendered and asked', metric: { name: 'errors', query: 'errors{pod=~"{{ target }}-.*"}[{{ interval }}]', thresholdRange: { max: 5 } }, scene: { answer: 9 }, then: { failure: /errors 9\.00 > 5/ }, query: /errors\{pod=~"cart-.*"\}\[1m\]/ },
+  { name: 'the Canary\'s own server goes before the agent\'s', metric: success, scene: { spec: { metricsServer: 'http://own.test' } }, then: { failure: undefined }, query: /^http:\/\/own\.test / },
+  { name: 'without a server the pods are asked', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 } }, then: { failure: /42\.00% < 99%/ } },
+  { name: 'pods that have not been scraped yet hold', metric: success, scene: { server: 'none' }, then: { failure: undefined, halt: /not been scraped yet/ } },
+  { name: 'an inline query without a server holds, and says what to set', metric: { name: 'errors', query: 'up' }, scene: { server: 'none' }, then: { halt: /set spec\.metricsServer/ } },
+  { name: 'a template that is not there holds', metric: { name: 'x', templateRef: { name: 'gone' } }, then: { halt: /Metric template gone\.shop error: not found/ } },
+  { name: 'a template of an unknown provider holds, with those that there are', metric: { name: 'x', templateRef: { name: 'odd' } }, scene: { templates: { 'shop/odd': { provider: { type: 'crystal-ball' as 'prometheus' }, query: 'up' } } }, then: { halt: /crystal-ball error: not supported; use one of .*prometheus/ } },
+  { name: 'a template is asked at its own address', metric: { name: 'x', interval: '2m', templateRef: { name: 'mine', namespace: 'other' }, thresholdRange: { max: 1 } }, scene: { answer: 0.5, templates: { 'other/mine': { provider: { type: 'prometheus', address: 'http://mine.test' }, query: 'rate(x{ns="{{ namespace }}"}[{{ interval }}])' } as MetricTemplate['spec'] } }, then: { failure: undefined, halt: undefined }, query: /^http:\/\/mine\.test rate\(x\{ns="shop"\}\[2m\]\)$/ },
+  { name: 'a template that cannot be rendered holds', metric: { name: 'x', templateRef: { name: 'broken' } }, scene: { templates: { 'shop/broken': { provider: { type: 'prometheus', address: SERVER }, query: '{{ nobody }}' } as MetricTemplate['spec'] } }, then: { halt: /query render error/ } },
+]
+for (const { name, metric, scene, then, query } of rows) test(name, async (t) => {
+  const { metrics, queries } = await measured([metric], scene)
+  t.match(metrics[0], then)
+  if (query) t.match(queries[0], query)
+})
+
+test('metrics are asked independently: one that fails keeps none from being judged', async (t) => {
+  const { metrics } = await measured([success, { name: 'x', templateRef: { name: 'gone' } }, { name: 'request-duration', thresholdRange: { max: 500 } }])
+  t.same(metrics.map(({ name, halt, failure }) => [name, halt !== undefined, failure !== undefined]), [['request-success-rate', false, false], ['x', true, false], ['request-duration', false, false]])
+})
+
+test('no metrics: nobody is asked, and nothing fails', async (t) => {
+  const { metrics, queries } = await measured([])
+  t.same([metrics, queries], [[], []])
+})

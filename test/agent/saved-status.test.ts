@@ -1,0 +1,65 @@
+import { test } from 'tap'
+import type { Canary } from '#api/canary.ts'
+import { createSavedStatuses } from '#agent/saved-status.ts'
+import { createFakeKube } from '../fake-kube.ts'
+import { canary, NAMESPACE } from './world.ts'
+
+const KEY = `${NAMESPACE}/cart`
+
+function scene() {
+  let at = 0
+  const fake = createFakeKube()
+  fake.seed(canary())
+  const saved = createSavedStatuses(fake.client, () => at)
+  const stored = (): Canary => fake.object<Canary>('flagger.app/v1beta1', 'Canary', KEY) as Canary
+  return { fake, saved, stored, pass: (ms: number): void => { at += ms } }
+}
+
+test('what was saved counts before the watch has brought it, and carries the version to write upon', async (t) => {
+  const { saved, stored } = scene()
+  const cached = stored()
+  await saved.save(cached, { phase: 'Progressing' })
+  t.match(saved.current(cached), { status: { phase: 'Progressing' }, metadata: { resourceVersion: stored().metadata.resourceVersion } })
+  await saved.save(saved.current(cached), { phase: 'Promoting' })
+  t.match(saved.current(cached), { status: { phase: 'Promoting' } }, 'again and again')
+})
+
+test('the watch has the word as soon as it has brought that version', async (t) => {
+  const { fake, saved, stored } = scene()
+  const cached = stored()
+  await saved.save(cached, { phase: 'Progressing' })
+  saved.seen(stored())
+  fake.edit({ apiVersion: cached.apiVersion, kind: cached.kind, namespace: NAMESPACE, name: 'cart' }, (object) => ({ ...object, status: { phase: 'Failed' } }))
+  t.match(saved.current(stored()), { status: { phase: 'Failed' } })
+})
+
+test('a spec that is newer in the cache is used with the status that was saved', async (t) => {
+  const { saved, stored } = scene()
+  const cached = stored()
+  await saved.save(cached, { phase: 'Progressing' })
+  const newer = { ...cached, spec: { ...cached.spec, suspend: true }, metadata: { ...cached.metadata, resourceVersion: 'between' } }
+  t.match(saved.current(newer), { spec: { suspend: true }, status: { phase: 'Progressing' } })
+})
+
+test('a save upon a stale copy is refused, and forgets what it knew', async (t) => {
+  const { fake, saved, stored } = scene()
+  const cached = stored()
+  await saved.save(cached, { phase: 'Progressing' })
+  fake.edit({ apiVersion: cached.apiVersion, kind: cached.kind, namespace: NAMESPACE, name: 'cart' }, (object) => ({ ...object, spec: { ...(object['spec'] as object), suspend: true } }))
+  await t.rejects(saved.save(saved.current(cached), { phase: 'Failed' }), { name: 'KubeError', message: /has been modified/ })
+  t.same(saved.current(cached), cached)
+  t.match(stored(), { status: { phase: 'Progressing' }, spec: { suspend: true } })
+})
+
+test('after 5 seconds, for another object of the name, and when forgotten, the cache counts', async (t) => {
+  const { saved, stored, pass } = scene()
+  const cached = stored()
+  await saved.save(cached, { phase: 'Progressing' })
+  t.match(saved.current({ ...cached, metadata: { ...cached.metadata, uid: 'another' } }).status, undefined)
+  await saved.save(stored(), { phase: 'Progressing' })
+  pass(5_001)
+  t.same(saved.current(cached), cached)
+  await saved.save(stored(), { phase: 'Promoting' })
+  saved.forget(KEY)
+  t.same(saved.current(cached), cached)
+})
