@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
+import { get } from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -107,8 +108,8 @@ async function takeTurn(t: Test): Promise<void> {
     holder.once('exit', () => reject(new Error('the lock of the cluster could not be taken')))
   })
   t.teardown(async () => {
-    if (connected) await (await connected).close()
     holder.stdin.end()
+    if (connected) await (await connected).close()
   })
 }
 
@@ -207,11 +208,13 @@ export async function deployShop(ns: string, settings: Shop = {}): Promise<void>
   for (const [url, host] of addresses) await waitFor(`${url} to answer`, () => answers(url, host), 20)
 }
 
-async function answers(url: string, host: string | undefined): Promise<boolean> {
-  const response = await fetch(`${url}/`, { signal: AbortSignal.timeout(2_000), ...(host === undefined ? {} : { headers: { host } }) }).catch(() => undefined)
-  await response?.body?.cancel()
-  return response?.ok ?? false
-}
+/** Not with `fetch`, which does not send a Host header of one's own. */
+const answers = (url: string, host: string | undefined): Promise<boolean> => new Promise((resolve) => {
+  get(`${url}/`, { timeout: 2_000, agent: false, ...(host === undefined ? {} : { headers: { host } }) }, (answer) => {
+    answer.resume()
+    resolve(answer.statusCode === 200)
+  }).on('error', () => resolve(false)).on('timeout', () => resolve(false))
+})
 
 export async function serviceUrl(ns: string, name = 'cart'): Promise<string> {
   return `http://${await kubectl('-n', ns, 'get', 'service', name, '-o', 'jsonpath={.spec.clusterIP}')}`

@@ -1,0 +1,162 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { t, test, type Test } from 'tap'
+import type { KubeObject, Workload } from '#api/objects.ts'
+import {
+  adoptedShop, begin, client, deployment, events, getCanary, imageOf, kubectl, namespace, processOf, reaches, run, skip, waitFor,
+} from '../scene.ts'
+
+/** What happens to runs and to people's commands when a process of ours dies, or leaves. */
+await begin(t)
+
+const TAKEOVER_SECONDS = 8
+const HAND_OVER_SECONDS = 1
+const ADMISSIONS_PER_SECOND = 200
+/** A leaving webhook waits for connections that are idle. */
+const LONGEST_DRAIN_SECONDS = 150
+const OURS = 'canarygate'
+
+type Lease = KubeObject & { readonly spec?: { readonly holderIdentity?: string; readonly leaseTransitions?: number } }
+
+const holder = async (): Promise<string> =>
+  (await (await client()).get<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: OURS, name: 'canarygate-agent' }))?.spec?.holderIdentity ?? ''
+const podOf = (identity: string): string => identity.slice(0, identity.lastIndexOf('_'))
+
+/** Seconds until somebody else holds the Lease. */
+async function takenOver(from: string, within: number): Promise<number> {
+  const startedAt = performance.now()
+  await waitFor('another leader', async () => { const now = await holder(); return now !== '' && now !== from }, within, 20)
+  return (performance.now() - startedAt) / 1_000
+}
+
+async function bothAgents(): Promise<void> {
+  await waitFor('two ready agents', async () => (await deployment(OURS, 'canarygate-agent'))?.status?.readyReplicas === 2, 60)
+  await waitFor('a leader', async () => (await holder()) !== '', 20)
+}
+
+async function inMidRun(ns: string): Promise<void> {
+  await kubectl('-n', ns, 'set', 'image', 'deployment/cart', 'cart=shop:1.1')
+  await waitFor('the canary to have weight', async () => ((await getCanary(ns))?.status?.canaryWeight ?? 0) > 0, 40)
+}
+
+const STEPS = { analysis: { interval: '6s', threshold: 2, stepWeights: [20, 50] } }
+
+for (const { name, signal, within } of [
+  { name: 'kill -9 of the leading agent in mid-run: the other takes over and the run ends as it would have', signal: 'SIGKILL', within: TAKEOVER_SECONDS },
+  { name: 'SIGTERM of the leading agent in mid-run: it hands over at once', signal: 'SIGTERM', within: HAND_OVER_SECONDS },
+] as const) {
+  test(name, { skip }, async (t) => {
+    const ns = await namespace(t)
+    await bothAgents()
+    await adoptedShop(ns, {}, STEPS)
+    await inMidRun(ns)
+    const leader = await holder()
+    const pid = await processOf(podOf(leader))
+    process.kill(pid, signal)
+    const seconds = await takenOver(leader, 30)
+    t.comment(`${signal}: another leads after ${seconds.toFixed(2)} s`)
+    t.ok(seconds <= within, `another leads after ${seconds.toFixed(2)} s, at most ${within}`)
+    await reaches(ns, ['Succeeded'], 60)
+    t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.1')
+    const told = (await events(ns)).filter(({ kind }) => kind === 'Canary').map(({ reason }) => reason)
+    t.strictSame(told.filter((reason) => reason === 'CanaryAdvanced').length, 2, told.join(' '))
+    t.notOk(told.some((reason) => /RolledBack|Aborted|Restarted|Lost/.test(reason)), told.join(' '))
+  })
+}
+
+type Admissions = { readonly sent: number; readonly seconds: number; readonly failed: number; readonly ungated: number; readonly errors: Readonly<Record<string, number>>; readonly slowestMs: number }
+
+/** Dry-run changes of an image at a steady rate: what failed, and what passed without being held. */
+function startAdmissions(t: Test, ns: string): { stop(): Promise<Admissions> } {
+  let stopped = false
+  t.teardown(() => { stopped = true })
+  const errors: Record<string, number> = {}
+  let [sent, failed, ungated, slowestMs] = [0, 0, 0, 0]
+  const open = new Set<Promise<void>>()
+  async function change(number: number): Promise<void> {
+    const startedAt = performance.now()
+    const patch = { spec: { template: { spec: { containers: [{ name: 'cart', image: `shop:${number}` }] } } } }
+    try {
+      const answer = await (await client()).patch<Workload>({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: ns, name: 'cart' }, patch, 'strategic', { dryRun: true, timeoutMs: 10_000 })
+      if (answer.metadata.annotations?.['canarygate.dev/gate'] !== 'pending') ungated += 1
+    } catch (err) {
+      failed += 1
+      const text = err instanceof Error ? err.message.replaceAll(/\d+/g, 'n') : String(err)
+      errors[text] = (errors[text] ?? 0) + 1
+    }
+    slowestMs = Math.max(slowestMs, performance.now() - startedAt)
+  }
+  const startedAt = performance.now()
+  const loop = (async () => {
+    while (!stopped) {
+      const due = Math.floor(((performance.now() - startedAt) / 1_000) * ADMISSIONS_PER_SECOND)
+      for (; sent < due; sent += 1) {
+        const one = change(sent).finally(() => open.delete(one))
+        open.add(one)
+      }
+      await wait(5)
+    }
+  })()
+  return {
+    async stop() {
+      stopped = true
+      const seconds = (performance.now() - startedAt) / 1_000
+      await loop
+      await Promise.all(open)
+      return { sent, seconds, failed, ungated, errors, slowestMs: Math.round(slowestMs) }
+    },
+  }
+}
+
+async function underAdmissions(t: Test, disturb: () => Promise<void>): Promise<Admissions> {
+  const ns = await namespace(t)
+  await adoptedShop(ns)
+  const admissions = startAdmissions(t, ns)
+  await wait(2_000)
+  await disturb()
+  await wait(2_000)
+  const seen = await admissions.stop()
+  t.comment(`${(seen.sent / seen.seconds).toFixed(0)} admissions/s: ${JSON.stringify(seen)}`)
+  t.equal((await getCanary(ns))?.status?.phase, 'Initialized', 'they were dry runs')
+  return seen
+}
+
+const webhookPods = async (): Promise<readonly string[]> =>
+  (await kubectl('-n', OURS, 'get', 'pods', '-l', 'app.kubernetes.io/component=webhook', '--field-selector=status.phase=Running', '-o', 'jsonpath={.items[*].metadata.name}')).split(' ')
+
+test('a rolling restart of the webhook under 200 admissions/s: none fails, none passes ungated', { skip }, async (t) => {
+  const seen = await underAdmissions(t, async () => {
+    await kubectl('-n', OURS, 'rollout', 'restart', 'deployment/canarygate-webhook')
+    t.equal((await run(['-n', OURS, 'rollout', 'status', 'deployment/canarygate-webhook', '--timeout=90s'], { timeoutMs: 100_000 })).code, 0)
+    await waitFor('the old pods to be gone', async () => (await webhookPods()).length === 2, LONGEST_DRAIN_SECONDS)
+  })
+  t.ok(seen.sent > ADMISSIONS_PER_SECOND * 5)
+  t.strictSame({ failed: seen.failed, ungated: seen.ungated, errors: seen.errors }, { failed: 0, ungated: 0, errors: {} })
+})
+
+test('kill -9 of one webhook pod under 200 admissions/s: nobody\'s command fails', { skip }, async (t) => {
+  const seen = await underAdmissions(t, async () => {
+    const [pod = ''] = await webhookPods()
+    process.kill(await processOf(pod), 'SIGKILL')
+    await wait(4_000)
+  })
+  t.equal(seen.failed, 0, 'its webhooks fail open')
+  t.comment(`${seen.ungated} of ${seen.sent} passed without being held; what reaches an adopted target like that is gated by the agent all the same`)
+  await waitFor('two ready webhooks', async () => (await deployment(OURS, 'canarygate-webhook'))?.status?.readyReplicas === 2, 60)
+})
+
+test('with the webhook away, a change of an adopted target is still a run', { skip }, async (t) => {
+  const ns = await namespace(t)
+  await adoptedShop(ns)
+  await kubectl('-n', OURS, 'scale', 'deployment/canarygate-webhook', '--replicas=0')
+  t.teardown(async () => {
+    await kubectl('-n', OURS, 'scale', 'deployment/canarygate-webhook', '--replicas=2')
+    await run(['-n', OURS, 'rollout', 'status', 'deployment/canarygate-webhook', '--timeout=60s'], { timeoutMs: 70_000 })
+  })
+  await kubectl('-n', OURS, 'delete', 'pods', '-l', 'app.kubernetes.io/component=webhook', '--grace-period=1')
+  await waitFor('no webhook', async () => (await webhookPods()).join('') === '', 30)
+  const set = await run(['-n', ns, 'set', 'image', 'deployment/cart', 'cart=shop:1.1'])
+  t.equal(set.code, 0, set.stderr)
+  await reaches(ns, ['Progressing'], 10)
+  await reaches(ns, ['Succeeded'], 60)
+  t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.1')
+})
