@@ -34,7 +34,7 @@ export const promoting: PhaseStep = (before, seen, now) => {
   if (command) return refuse({ status: before, effects: [], news: [], wakeAt: now }, command, `revision ${revision} is being promoted; abort gives the primary its previous revision back`, now)
   if (!primary || primary.revision !== revision) return { status: before, effects: [deployPrimary(seen, revision)], news: [], wakeAt: undefined }
   const upkeep = seen.target ? keep(seen, seen.target, revision) : []
-  const isServing = seen.endpoints.primary >= Math.min(1, primary.replicas)
+  const isServing = seen.endpoints.primary >= Math.min(1, seen.target?.wantedReplicas ?? primary.replicas)
   const isCanaryLost = seen.endpoints.canary === 0 && isServing && (before.canaryWeight ?? 0) > 0
   // Whatever others made of the routes meanwhile: the canary keeps what it had, as long as it has pods.
   const routing = isCanaryLost ? { status: before, effects: goHome(seen), wakeAt: undefined } : route(before, seen, routesIn(before, seen), now)

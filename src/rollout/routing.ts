@@ -32,7 +32,7 @@ export function asking(status: CanaryStatus, effects: readonly Effect[]): Canary
 export function route(status: CanaryStatus, seen: Seen, wanted: Routes, now: number): Routing {
   const asked: Effect = { kind: 'setRoutes', routes: wanted }
   const mark = markOf(wanted)
-  if (wanted.canary === 0 && (seen.routes?.canary ?? 0) > 0 && !mayGoHome(seen)) {
+  if (seen.routes && wanted.primary > seen.routes.primary && !mayGoHome(seen)) {
     return { status: withGate(status, { routesAt: undefined, routesFor: mark }), effects: [], settled: false, isInForce: false, wakeAt: undefined }
   }
   if (!seen.routes || !agrees(seen, wanted)) {

@@ -43,7 +43,9 @@ export function checkDecision(before: CanaryStatus, decision: Decision, seen: Se
 /** One effect, applied to the real world. `seenAt`: the times that the agent's views of routes and canary pods are of. */
 export function checkEffect(before: World, after: World, effect: Effect, status: CanaryStatus, seen: Seen, ledger: Ledger, seenAt: { readonly router: number; readonly canary: number }): void {
   const wanted = Math.min(before.target.recorded ?? before.target.replicas, seen.target?.wantedReplicas ?? 0)
-  const needed = Math.min(wanted, capacity(before))
+  // Pods that became ready a moment ago are not known yet.
+  const known = before.apex === 'target' ? wanted : seen.endpoints.primary + seen.endpoints.canary
+  const needed = Math.min(wanted, capacity(before), known)
   const isPodsKnown = seenAt.canary >= ledger.podsTouchedAt
   const isRoutesKnown = seenAt.router >= ledger.routesTouchedAt
   if (isPodsKnown && isRoutesKnown && before.target.exists) claim(capacity(after) >= Math.min(needed, 1), `1: ${effect.kind} takes the pods behind the apex from ${capacity(before)} to ${capacity(after)}, wanted ${wanted}`)
