@@ -1,0 +1,134 @@
+import { test } from 'tap'
+import type { Canary, CanaryStatus } from '#api/canary.ts'
+import type { KubeObject } from '#api/objects.ts'
+import type { Caches } from '#agent/caches.ts'
+import { createVigil, judgeMode } from '#agent/vigil.ts'
+import type { Http } from '#metrics/provider.ts'
+import type { Seen } from '#rollout/decision.ts'
+import { createLogLines } from '../kube/log-lines.ts'
+import { canary } from './world.ts'
+
+const START = Date.UTC(2026, 0, 1)
+const RUNNING: CanaryStatus = { phase: 'Progressing', lastAppliedSpec: 'r2' }
+const KEY = 'shop/cart'
+
+const pod = (role: 'primary' | 'canary', ip: string): KubeObject => ({
+  apiVersion: 'v1', kind: 'Pod', metadata: { name: `${role}-${ip}`, namespace: 'shop', labels: { 'canarygate.dev/role': role }, annotations: { 'prometheus.io/port': '9090' } },
+  spec: { containers: [{ name: 'app' }] },
+  status: {
+    podIP: ip, conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: new Date(START - 60_000).toISOString() }],
+    containerStatuses: [{ state: { running: { startedAt: new Date(START - 120_000).toISOString() } } }],
+  },
+})
+
+/** Pods answer what `failing` makes of their role: ten requests a second, with that share of failures. */
+function scene({ failing = () => 0, pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {} }: {
+  readonly failing?: (role: string) => number | 'down'; readonly pods?: readonly KubeObject[]; readonly gate?: Canary['spec']['gate']
+} = {}) {
+  let at = START
+  const urls: string[] = []
+  const http: Http = async ({ url }) => {
+    urls.push(url)
+    const share = failing(url.includes('10.0.0.2') ? 'canary' : 'primary')
+    if (share === 'down') throw new Error('connect ECONNREFUSED')
+    const served = (at - START) / 100
+    return { status: 200, body: `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - Math.round(served * share)}\nhttp_requests_total{code="500"} ${Math.round(served * share)}\n` }
+  }
+  const { log, lines } = createLogLines()
+  const vigil = createVigil({ http, log, now: () => at, caches: { pods: () => pods } as unknown as Caches })
+  const object = (status: CanaryStatus): Canary => ({ ...canary({ spec: { gate }, analysis: { metrics: [{ name: 'request-success-rate', thresholdRange: { min: 99 } }] } }), status })
+  const look = (status: CanaryStatus = RUNNING, weight = 50, more: Partial<Seen> = {}) =>
+    vigil.look(object(status), { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 100 - weight, canary: weight, mirror: false }, ...more } as Seen)
+  return { vigil, urls, lines, look, pass: (ms: number): void => { at += ms } }
+}
+
+for (const phase of ['Initialized', 'Succeeded', 'Failed', 'Promoting', 'Waiting'] as const) {
+  test(`${phase}: no pod is asked and no look is wanted`, async (t) => {
+    const { look, urls } = scene()
+    t.same(await look({ ...RUNNING, phase }), { judgement: undefined, nextAt: undefined })
+    t.same(urls, [])
+  })
+}
+
+test('during a run both arms are asked at once, every five seconds', async (t) => {
+  const { look, urls, pass } = scene()
+  t.equal((await look()).nextAt, START + 5_000)
+  t.same(urls.toSorted(), ['http://10.0.0.1:9090/metrics', 'http://10.0.0.2:9090/metrics'])
+  pass(4_000)
+  await look()
+  t.equal(urls.length, 2, 'not earlier')
+  pass(1_000)
+  await look()
+  t.equal(urls.length, 4)
+})
+
+test('a change of weight is looked at just after it, so that no stretch mixes two weights', async (t) => {
+  const { look, urls } = scene()
+  await look(RUNNING, 0)
+  await look(RUNNING, 50)
+  t.equal(urls.length, 4)
+})
+
+test('pods that are being started, or a Canary that is being deleted, are not asked', async (t) => {
+  const { look, urls } = scene()
+  await look(RUNNING, 0, { canary: { readyReplicas: 0 } as Seen['canary'] })
+  await look(RUNNING, 0, { deleting: true })
+  t.same(urls, [])
+})
+
+test('a canary that fails where the primary does not is found worse, in words', async (t) => {
+  const { look, pass } = scene({ failing: (role) => (role === 'canary' ? 0.3 : 0), gate: { judge: { mode: 'enforce' } } })
+  let last = (await look()).judgement
+  for (let round = 0; round < 12 && last?.verdict !== 'Worse'; round += 1) {
+    pass(5_000)
+    last = (await look()).judgement
+  }
+  t.match(last, { mode: 'enforce', verdict: 'Worse', words: /./ })
+})
+
+test('with the judge off the pods are asked for the thresholds, and nothing is judged', async (t) => {
+  const { look, pass, vigil } = scene({ gate: { judge: { mode: 'off' } } })
+  for (let round = 0; round < 4; round += 1) {
+    t.equal((await look()).judgement, undefined)
+    pass(5_000)
+  }
+  t.match(vigil.measure(KEY, 'request-success-rate', 60), { kind: 'value', value: 100 })
+})
+
+test('what is measured is the canary\'s share of successes, and nothing before the second round', async (t) => {
+  const { look, pass, vigil } = scene({ failing: (role) => (role === 'canary' ? 0.2 : 0) })
+  t.equal(vigil.measure(KEY, 'request-success-rate', 60), undefined)
+  await look()
+  t.not(vigil.measure(KEY, 'request-success-rate', 60)?.kind, 'value')
+  pass(5_000)
+  await look()
+  t.match(vigil.measure(KEY, 'request-success-rate', 60), { kind: 'value', value: 80 })
+})
+
+test('pods that do not answer make no verdict, and no fault', async (t) => {
+  const { look, pass, lines, vigil } = scene({ failing: () => 'down' })
+  for (let round = 0; round < 3; round += 1) {
+    t.equal((await look()).judgement, undefined)
+    pass(5_000)
+  }
+  t.not(vigil.measure(KEY, 'request-success-rate', 60)?.kind, 'value')
+  t.same(lines.filter(({ level }) => level >= 50), [])
+})
+
+test('another revision, and a forgotten Canary, begin with nothing known', async (t) => {
+  const { look, pass, vigil } = scene()
+  await look()
+  pass(5_000)
+  await look()
+  t.match(vigil.measure(KEY, 'request-success-rate', 60), { kind: 'value' })
+  await look({ ...RUNNING, lastAppliedSpec: 'r3' })
+  t.not(vigil.measure(KEY, 'request-success-rate', 60)?.kind, 'value')
+  vigil.forget(KEY)
+  t.equal(vigil.measure(KEY, 'request-success-rate', 60), undefined)
+})
+
+test('a Canary that a person wrote is warned about, one of the agent\'s is judged, unless it says otherwise', async (t) => {
+  t.equal(judgeMode(canary()), 'warn')
+  t.equal(judgeMode(canary({ spec: { gate: { generated: true } } })), 'enforce')
+  t.equal(judgeMode(canary({ spec: { gate: { generated: true, judge: { mode: 'off' } } } })), 'off')
+})
