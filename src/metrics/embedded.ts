@@ -136,10 +136,12 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
   const latencyIncrease = mapArms((arm) => increase(forget(last.latency[arm], changed), latency[arm]))
   const warm = (arm: Role) => warmNames(round[arm], terms)
   const times = mapArms((arm) => timed(Object.keys(latency[arm].pods), latencyIncrease[arm].pods, warm(arm), bounds.length))
+  // Thresholds judge what users got, warm or not, as they would from a metrics server; only the comparison of the arms waits for warm pods.
+  const everyone = mapArms((arm) => timed(Object.keys(latency[arm].pods), latencyIncrease[arm].pods, new Set(Object.keys(latency[arm].pods)), bounds.length))
   const windowPoll: WindowPoll = {
     atMs,
     seconds,
-    ...mapArms((arm) => ({ requests: errorIncrease[arm].n, failures: scalar(errorIncrease[arm].k), timed: times[arm].n, slower: times[arm].k })),
+    ...mapArms((arm) => ({ requests: errorIncrease[arm].n, failures: scalar(errorIncrease[arm].k), timed: everyone[arm].n, slower: everyone[arm].k })),
   }
   return {
     state: { ...next, window: trimmed([...state.window, windowPoll], atMs, terms) },

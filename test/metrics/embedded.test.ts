@@ -142,6 +142,15 @@ test('latency comes bound by bound, from pods that are warm', async (t) => {
   t.match(absorb([round(55, 1), round(60, 2)]).poll, { metrics: { latency: { nc: 200, kc: [150, 110, 101] } } }, 'warm by then')
 })
 
+test('thresholds see the durations of young pods too: users do', async (t) => {
+  const young = { startedAtMs: START - 2_000, readyAtMs: START - 1_000 }
+  const round = (second: number, factor: number): Step => [second, {
+    canary: [pod('young', second, latency(100 * factor, [0, 0, 0]), young)], primary: [pod('p', second, latency(900 * factor, [0, 0, 0]))],
+  }]
+  const { state } = absorb([round(0, 1), round(5, 2)])
+  t.match(measureEmbedded(state, 'request-duration', 'canary', 60, START + 5_000), { kind: 'value' })
+})
+
 test('bounds are fixed by the first histograms; pods without them keep the metric out', async (t) => {
   const steps = [pair(0, latency(10, [5, 1, 0]), latency(90, [40, 4], [50, 250])), pair(5, latency(20, [10, 2, 0]), latency(180, [80, 8], [50, 250]))]
   const { state, poll } = absorb(steps)
