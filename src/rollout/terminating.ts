@@ -6,6 +6,8 @@ import { enter, normal, notReady, OBSERVATION_LAG_MS, RECHECK_MS, targetOf, time
 
 /** `status.gate.routesFor` once the apex and the routes have been told to leave us. */
 const RELEASED = 'released'
+/** The same while the router has none of ours: since when is beside it. */
+const NO_ROUTES = 'none'
 
 /**
  * The Canary is being deleted: the target takes over what the primary serves, and only when it does are the primary and the routes let go.
@@ -62,7 +64,13 @@ function withoutCanary(before: CanaryStatus, seen: Seen, now: number): Decision 
   const { canary } = seen
   if (!canary || (canary.replicas === 0 && canary.runningReplicas === 0) || seen.spec.targetRef.kind === 'DaemonSet') return undefined
   const scaled: Effect[] = canary.replicas > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
-  if (!seen.routes) return { status: before, effects: scaled, news: [], wakeAt: undefined }
+  if (!seen.routes) {
+    // The routes may have gone a moment ago: requests follow late.
+    const goneAt = before.gate?.routesFor === NO_ROUTES ? timeOf(before.gate.routesAt) : undefined
+    const settledAt = (goneAt ?? now) + seen.provider.settleMs
+    const status = goneAt === undefined ? withGate(before, { routesFor: NO_ROUTES, routesAt: timestamp(now) }) : before
+    return now < settledAt ? { status, effects: [], news: [], wakeAt: settledAt } : { status, effects: scaled, news: [], wakeAt: undefined }
+  }
   // Nobody else serves: the target takes over first.
   if (seen.endpoints.primary === 0 && seen.routes.canary > 0) return undefined
   const routing = route(before, seen, ALL_TO_PRIMARY, now)
