@@ -18,7 +18,7 @@ export type HookPath = (typeof HOOK_PATHS)[number]
 export const FAILURE_POLICIES = {
   workloads: 'Ignore',
   services: 'Ignore',
-  commands: 'Ignore',
+  settings: 'Ignore',
   status: 'Ignore',
   canaries: 'Fail',
   deletions: 'Ignore',
@@ -52,7 +52,7 @@ export function hookOf(path: HookPath, { group, resource, subResource, operation
   switch (path) {
     case '/mutate':
       if (subResource !== '') return 'none'
-      if (group === FLAGGER_GROUP) return resource === 'canaries' ? 'commands' : 'none'
+      if (group === FLAGGER_GROUP) return resource === 'canaries' ? 'settings' : 'none'
       return isWorkload ? 'workloads' : group === '' && resource === 'services' ? 'services' : 'none'
     case '/status': return isWorkload && resource === 'deployments' && subResource === 'status' ? 'status' : 'none'
     case '/validate':
@@ -69,7 +69,7 @@ export const judge = (hook: HookName, request: AdmissionRequest, ports: HookPort
 const JUDGES = {
   workloads: judgeWorkload,
   services: (request, { state, agentUsers }) => ({ answer: patched(keepServing(request, { agentUsers, objects: state.objects })), findings: [] }),
-  commands: (request, { agentUsers }) => ({ answer: patched(signCommands(request, agentUsers)), findings: [] }),
+  settings: judgeSettings,
   status: (request) => ({ answer: patched(truthfulStatus(request)), findings: [] }),
   canaries: judgeRules,
   deletions: judgeRules,
@@ -100,9 +100,19 @@ function judgeRules(request: AdmissionRequest, { state, rules, agentUsers }: Hoo
   return judged(request.resource === 'canaries' ? reviewCanary(request, context) : reviewObject(request, context))
 }
 
+/**
+ * Signs commands, and refuses unsafe settings before the API server's own ValidatingAdmissionPolicies are asked: those name one fault at
+ * a time. What passes is judged again, after everybody's mutations, and warned about then.
+ */
+function judgeSettings(request: AdmissionRequest, ports: HookPorts): Judged {
+  const { answer, findings } = judgeRules(request, ports)
+  // Counted where it is said: here only a refusal is.
+  return answer.allowed ? { answer: patched(signCommands(request, ports.agentUsers)), findings: [] } : { answer, findings }
+}
+
 const guardContext = ({ state, agentUsers }: HookPorts) => ({ agentUsers, canaryFor: state.canaryFor, objects: state.objects })
 
 function judged({ findings, warnings }: Verdict): Judged {
-  if (findings.some((finding) => finding.severity === 'deny')) return { answer: denied(findings), findings }
+  if (findings.some((finding) => finding.severity === 'deny')) return { answer: audited(denied(findings), findings), findings }
   return { answer: audited(allowed(warnings), findings), findings }
 }

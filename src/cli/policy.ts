@@ -1,0 +1,151 @@
+import { parseArgs } from 'node:util'
+import { parseAllDocuments, stringify } from 'yaml'
+import type { Canary } from '#api/canary.ts'
+import { formatDuration } from '#api/duration.ts'
+import { COMMANDS, FLAGGER_API_VERSION, GATE_ENABLED, LABEL_GATE } from '#api/names.ts'
+import { splitKey, type KubeObject } from '#api/objects.ts'
+import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
+import { GATE_API_VERSION } from '#policy/annotations.ts'
+import { withDefaults } from '#policy/defaults.ts'
+import { effectivePolicy, isGatedBy, policyFindings, type EffectivePolicy } from '#policy/effective.ts'
+import { findingText } from '#policy/evaluate.ts'
+import { withExemptions } from '#policy/exemptions.ts'
+import { frozenBy } from '#policy/freeze.ts'
+import { severityOfWindow } from '#policy/holds.ts'
+
+/** `kubectl canary policy explain deployment/cart`: what holds for one workload, and which policies say so. */
+
+/** What it needs of the world; a fake is an object literal. */
+export type PolicyIo = {
+  readText(path: string): string
+  /** The manifests in a directory, in order; the path itself when it is a file. */
+  listFiles(path: string): readonly string[]
+  out(text: string): void
+  err(text: string): void
+  /** Unix ms. */
+  now(): number
+  /** Reads a cluster, by a kubeconfig's path or where kubectl would look. Absent: files only. */
+  connect?(kubeconfig: string | undefined): Promise<ClusterReader>
+}
+export type ClusterReader = { list(apiVersion: string, kind: string, namespace?: string): Promise<readonly KubeObject[]>; close(): Promise<void> }
+
+const USAGE = 'usage: kubectl canary policy explain deployment/NAME [-n NAMESPACE] [-f FILE|DIR ...] [--kubeconfig FILE]'
+
+type Options = { readonly kind: string; readonly name: string; readonly namespace: string; readonly files: readonly string[]; readonly kubeconfig: string | undefined }
+
+/** 0 when it could explain, 2 when it could not look. */
+export async function policyCommand(argv: readonly string[], io: PolicyIo): Promise<number> {
+  let options: Options | undefined
+  try {
+    options = parseOptions(argv)
+  } catch (err) {
+    io.err(`${err instanceof Error ? err.message : String(err)}\n${USAGE}\n`)
+    return 2
+  }
+  if (!options) {
+    io.out(`${USAGE}\n`)
+    return 0
+  }
+  try {
+    const objects = options.files.length > 0 ? readFiles(options, io) : await readCluster(options, io)
+    io.out(explain(objects, options, io.now()))
+    return 0
+  } catch (err) {
+    io.err(`cannot explain: ${err instanceof Error ? err.message : String(err)}\n`)
+    return 2
+  }
+}
+
+function parseOptions(argv: readonly string[]): Options | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...argv], allowPositionals: true,
+    options: {
+      filename: { type: 'string', short: 'f', multiple: true, default: [] }, namespace: { type: 'string', short: 'n', default: 'default' },
+      kubeconfig: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+    },
+  })
+  if (values.help) return undefined
+  const [verb, target, ...rest] = positionals
+  if (verb !== 'explain' || target === undefined || rest.length > 0) throw new Error('say explain, and of what')
+  const { namespace: kind, name } = splitKey(target)
+  return { kind: kind === '' ? 'deployment' : kind.toLowerCase(), name, namespace: values.namespace, files: values.filename, kubeconfig: values.kubeconfig }
+}
+
+const isObject = (value: unknown): value is KubeObject =>
+  typeof value === 'object' && value !== null && 'kind' in value && 'metadata' in value && typeof value.metadata === 'object' && value.metadata !== null
+
+function readFiles({ files, namespace }: Options, io: PolicyIo): readonly KubeObject[] {
+  return files.flatMap((path) => io.listFiles(path)).flatMap((file) => parseAllDocuments(io.readText(file)).flatMap((document) => {
+    const value: unknown = document.toJS()
+    const items: readonly unknown[] = isObject(value) && value.kind === 'List' && Array.isArray(value['items']) ? value['items'] : [value]
+    return items.filter(isObject).map((object) => (object.metadata.namespace === undefined ? { ...object, metadata: { ...object.metadata, namespace } } : object))
+  }))
+}
+
+async function readCluster({ kubeconfig, namespace }: Options, io: PolicyIo): Promise<readonly KubeObject[]> {
+  if (!io.connect) throw new Error('no cluster can be asked: give files with -f')
+  const reader = await io.connect(kubeconfig)
+  try {
+    const lists = await Promise.all([
+      reader.list(GATE_API_VERSION, 'ClusterCanaryPolicy'), reader.list(GATE_API_VERSION, 'CanaryPolicy', namespace), reader.list('v1', 'Namespace'),
+      reader.list(FLAGGER_API_VERSION, 'Canary', namespace), reader.list('apps/v1', 'Deployment', namespace), reader.list('apps/v1', 'DaemonSet', namespace),
+    ])
+    return lists.flat()
+  } finally {
+    await reader.close()
+  }
+}
+
+/** What holds for a workload, as text. Pure. */
+export function explain(objects: readonly KubeObject[], { kind, name, namespace }: Pick<Options, 'kind' | 'name' | 'namespace'>, now: number): string {
+  const of = (wanted: string): readonly KubeObject[] => objects.filter((object) => object.kind === wanted)
+  const here = (wanted: string): readonly KubeObject[] => of(wanted).filter(({ metadata }) => metadata.namespace === namespace)
+  const labels = of('Namespace').find(({ metadata }) => metadata.name === namespace)?.metadata.labels ?? {}
+  const policy = effectivePolicy(of('ClusterCanaryPolicy') as readonly ClusterCanaryPolicy[], here('CanaryPolicy') as readonly CanaryPolicy[], { name: namespace, labels })
+  const canary = (here('Canary') as readonly Canary[]).find(({ spec }) => spec.targetRef.name === name && spec.targetRef.kind.toLowerCase() === kind)
+  const workload = objects.find((object) => object.kind.toLowerCase() === kind && object.metadata.name === name && object.metadata.namespace === namespace)
+    ?? { apiVersion: 'apps/v1', kind, metadata: { name, namespace } }
+  const rows: readonly (readonly [string, readonly string[]])[] = [
+    ['policies', policy.sources],
+    ['gated', [gateInWords(canary, workload, labels, policy)]],
+    ['limits', Object.entries(policy.limits).map(([limit, value]) => `${limit}: ${String(value)}`)],
+    ['rules', Object.entries(policy.severities).map(([rule, severity]) => `${rule}: ${severity}`)],
+    ['required', requiredInWords(policy)],
+    ['freeze', freezeInWords(policy, now)],
+    ['at once', [
+      ...(policy.concurrency.cluster === undefined ? [] : [`${policy.concurrency.cluster} in the cluster`]),
+      ...(policy.concurrency.namespace === undefined ? [] : [`${policy.concurrency.namespace} in the namespace`]),
+    ]],
+    ['authority', [policy.authority.length === 0 ? 'open: whoever may update the Canary or its target may command it'
+      : `enforced (policy ${policy.authority.join(', ')}): a reason, and the verbs ${COMMANDS.join(', ')} on canaries.flagger.app`]],
+    ['exemptions', policy.exemptions.map(({ subject, rules, expires, reason }) =>
+      `${subject.kind} ${subject.name} from ${rules.join(', ')} until ${expires}${Date.parse(expires) > now ? '' : ' (expired)'}: ${reason}`)],
+    ['defaults', Object.keys(policy.defaults).length === 0 ? [] : stringify(policy.defaults).trimEnd().split('\n')],
+    ['findings', canary ? findingsOn(canary, policy, now) : []],
+  ]
+  return [`${kind}/${name} in namespace ${namespace}`, ...rows.map(([title, lines]) =>
+    `${`${title}:`.padEnd(12)} ${lines.length === 0 ? 'none' : lines.join(`\n${' '.repeat(13)}`)}`)].join('\n') + '\n'
+}
+
+function gateInWords(canary: Canary | undefined, workload: KubeObject, labels: Readonly<Record<string, string>>, policy: EffectivePolicy): string {
+  if (canary) return `yes, by canary "${canary.metadata.name}"`
+  if (labels[LABEL_GATE] === GATE_ENABLED) return `yes, by the namespace's label ${LABEL_GATE}`
+  return isGatedBy(policy, workload) ? 'yes, by a policy' : 'no'
+}
+
+const requiredInWords = ({ required: { metrics, alerts, approval } }: EffectivePolicy): readonly string[] =>
+  [...metrics.map((metric) => `metric ${metric}`), ...(alerts ? ['an alert of severity error'] : []), ...(approval ? ['a person\'s approval before promotion'] : [])]
+
+const freezeInWords = (policy: EffectivePolicy, now: number): readonly string[] => policy.freeze.map((window) => {
+  const { name, start, duration, timeZone = 'UTC', mode = 'hold', running = 'hold' } = window
+  const severity = severityOfWindow(window, policy)
+  const found = frozenBy([window], now)
+  const state = found ? `in force for ${formatDuration(found.until - now)} more, until ${new Date(found.until).toISOString()}` : 'not in force'
+  return `${name}: "${start}" ${timeZone} for ${duration}, ${severity === 'deny' ? `changes: ${mode}, runs under way: ${running}` : severity} (policy "${window.policy}"): ${state}`
+})
+
+function findingsOn(canary: Canary, policy: EffectivePolicy, now: number): readonly string[] {
+  const spec = withDefaults(canary.spec, policy.defaults)
+  const subject = { namespace: canary.metadata.namespace ?? '', canary: canary.metadata.name }
+  return withExemptions(policyFindings({ ...canary, spec }, policy), policy, subject, now).map((finding) => `${finding.severity}: ${findingText(finding)}`)
+}
