@@ -46,7 +46,11 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
     await client.create(defaultCanary(target, found, { ...context.defaults, analysis }), { fieldManager: FIELD_MANAGER })
     await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults${context.policyName ? ` (policy "${context.policyName}")` : ''}, ${found.reason}${analysis.metrics?.length ? '' : '; no metrics: only readiness is judged'}` })
   } catch (err) {
-    if (!isConflict(err)) throw err
+    if (isConflict(err)) return
+    // Refused, by a policy say: the change stays held, so its owner must hear of it. It is tried again, since policies change.
+    const message = `${name}.${namespace} stays held: its Canary could not be written: ${err instanceof Error ? err.message : String(err)}`
+    await events.record(target, { type: 'Warning', reason: 'CanaryNotWritten', message })
+    throw err
   }
 }
 
