@@ -20,7 +20,8 @@ import { loadClusterConfig } from '#kube/config.ts'
 const ROOT = new URL('..', import.meta.url).pathname
 const STATE = process.env['CANARYGATE_CLUSTER_DIR'] ?? join(ROOT, '.cluster')
 const BUNDLE = join(ROOT, 'dist/canarygate.mjs')
-const INSTALL = join(ROOT, 'test/cluster/install')
+/** What `kubectl apply -k` and `delete -k` are given here. */
+export const INSTALL = join(ROOT, 'test/cluster/install')
 /** On the product's pods: what they were started with, so that they are restarted when it differs, and only then. */
 const STARTED_WITH = 'canarygate.dev/started-with'
 /** Longest wait for one command that does not wait for anything itself (ms). */
@@ -135,16 +136,18 @@ export async function installed(): Promise<void> {
     if (code !== 0) throw new Error(`canarygate-${part} is not ready: ${stdout} ${stderr}`)
   }
   await waitFor('the webhooks to be trusted', async () => {
-    const bundles = await kubectl('get', 'mutatingwebhookconfiguration/canarygate', 'validatingwebhookconfiguration/canarygate', '-o', 'jsonpath={.items[*].webhooks[*].clientConfig.caBundle}')
-    return bundles.split(' ').filter((text) => text !== '').length === 8
+    const { items } = JSON.parse(await kubectl('get', 'mutatingwebhookconfiguration/canarygate', 'validatingwebhookconfiguration/canarygate', '-o', 'json')) as { readonly items: readonly Configuration[] }
+    return items.flatMap(({ webhooks }) => webhooks).every(({ clientConfig }) => (clientConfig.caBundle ?? '') !== '')
   }, 30)
-  await waitFor('the webhook to answer', async () => (await run(['apply', '--dry-run=server', '-f', '-'], { input: JSON.stringify(NONSENSE) })).stderr.includes('denied the request'), 30)
+  await waitFor('the webhook to answer', async () => (await run(['apply', '--dry-run=server', '-f', '-'], { input: JSON.stringify(HASTY_CANARY) })).stderr.includes('Warning: CanaryGate'), 30)
 }
 
-/** Refused by the webhook alone: its schema is right. */
-const NONSENSE: object = {
-  apiVersion: 'flagger.app/v1beta1', kind: 'Canary', metadata: { name: 'nonsense', namespace: 'default' },
-  spec: { targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'nonsense' }, service: { port: 80 }, analysis: { interval: '1m', threshold: 0, stepWeight: 500 } },
+type Configuration = { readonly webhooks: readonly { readonly clientConfig: { readonly caBundle?: string } }[] }
+
+/** The webhook, and nobody else, has something to say about it. */
+const HASTY_CANARY: object = {
+  apiVersion: 'flagger.app/v1beta1', kind: 'Canary', metadata: { name: 'hasty', namespace: 'default' },
+  spec: { targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'hasty' }, service: { port: 80 }, analysis: { interval: '10s', threshold: 1, stepWeights: [50] } },
 }
 
 let namespaces = 0
@@ -276,6 +279,8 @@ type EventFields = {
   readonly type: string; readonly reason: string; readonly message: string; readonly count?: number
   readonly source?: { readonly component?: string }; readonly involvedObject: { readonly kind: string }
 }
+
+export const annotationsOf = async (ns: string, name = 'cart'): Promise<Readonly<Record<string, string>>> => (await deployment(ns, name))?.metadata.annotations ?? {}
 
 export const imageOf = async (ns: string, name: string): Promise<string | undefined> => (await deployment(ns, name))?.spec.template.spec.containers[0]?.image
 

@@ -1,7 +1,7 @@
 import { t, test } from 'tap'
 import type { KubeObject } from '#api/objects.ts'
 import {
-  adoptedShop, applyYaml, begin, canary, deployment, events, getCanary, imageOf, kubectl, namespace, phase, reaches, run, serviceUrl, shop, skip,
+  adoptedShop, annotationsOf, applyYaml, begin, canary, deployment, events, getCanary, imageOf, kubectl, namespace, phase, reaches, run, serviceUrl, shop, skip,
   startLoad, waitFor,
 } from '../scene.ts'
 
@@ -16,7 +16,6 @@ const LONG_STEPS = { analysis: { interval: '60s', threshold: 2, stepWeights: [50
 
 const status = (ns: string, timeout = 60) => run(['-n', ns, 'rollout', 'status', 'deployment/cart', `--timeout=${timeout}s`], { timeoutMs: (timeout + 10) * 1_000 })
 const setImage = (ns: string, image: string) => run(['-n', ns, 'set', 'image', 'deployment/cart', `cart=${image}`])
-const annotations = async (ns: string) => (await deployment(ns, 'cart'))?.metadata.annotations ?? {}
 const generation = async (ns: string) => (await deployment(ns, 'cart'))?.metadata.generation
 const reasons = async (ns: string) => (await events(ns)).filter(({ kind }) => kind === 'Canary').map(({ reason }) => reason)
 const list = (...items: readonly object[]) => JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
@@ -64,7 +63,7 @@ test('rollout status exits non-zero after a rollback by failing requests, and sa
   await load.stop()
   t.equal(code, 1)
   t.match(stderr, /exceeded its progress deadline/)
-  t.match((await annotations(ns))[GATE], /^failed: canary fails \d+ % of \d+ requests/)
+  t.match((await annotationsOf(ns))[GATE], /^failed: canary fails \d+ % of \d+ requests/)
   t.match((await deployment(ns, 'cart'))?.status?.conditions?.find(({ type }) => type === 'Progressing'), { status: 'False', message: /canary fails/ })
   t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.0')
 })
@@ -79,7 +78,7 @@ test('rollout undo after a rollback goes back to what serves, without another ru
   t.match(undo.stderr, /which serves now: there is nothing to analyse/)
   t.equal((await status(ns, 20)).code, 0)
   t.equal(await imageOf(ns, 'cart'), 'shop:1.0')
-  t.equal((await annotations(ns))[GATE], 'passed')
+  t.equal((await annotationsOf(ns))[GATE], 'passed')
   t.equal((await reasons(ns)).filter((reason) => reason === 'CanaryStarted').length, 1)
 })
 
@@ -105,7 +104,7 @@ test('rollout undo in mid-run aborts it', { skip }, async (t) => {
   await reaches(ns, ['Failed'], 10)
   t.match(await getCanary(ns), { status: { canaryWeight: 0 } })
   t.ok((await reasons(ns)).includes('CanaryAborted'))
-  t.equal((await annotations(ns))[GATE], 'passed')
+  t.equal((await annotationsOf(ns))[GATE], 'passed')
 })
 
 test('rollout restart gives the primary new pods, without an analysis', { skip }, async (t) => {
@@ -136,7 +135,7 @@ test('scale reaches the primary, and the target goes back to 0', { skip }, async
   t.equal((await run(['-n', ns, 'scale', 'deployment/cart', '--replicas=2'])).code, 0)
   await waitFor('two pods of the primary', async () => (await deployment(ns, 'cart-primary'))?.status?.readyReplicas === 2, 30)
   await waitFor('the template at 0', async () => (await deployment(ns, 'cart'))?.spec.replicas === 0, 10)
-  t.equal((await annotations(ns))[REPLICAS], '2')
+  t.equal((await annotationsOf(ns))[REPLICAS], '2')
   t.equal((await status(ns, 20)).code, 0)
   t.notOk((await reasons(ns)).includes('CanaryStarted'))
 
@@ -206,7 +205,7 @@ test('a re-apply in mid-run leaves the run alone', { skip }, async (t) => {
   for (const flags of [[], ['--server-side', '--force-conflicts']]) {
     const again = await run(['apply', ...flags, '-f', '-'], { input: list(...shop(ns, { image: 'shop:1.1' })) })
     t.equal(again.code, 0, again.stderr)
-    t.equal((await annotations(ns))[GATE], 'pending')
+    t.equal((await annotationsOf(ns))[GATE], 'pending')
   }
   t.match(await getCanary(ns), { status: { phase: 'Progressing', canaryWeight: 50 } })
   t.equal((await reasons(ns)).filter((reason) => reason === 'CanaryStarted').length, 1)
@@ -216,7 +215,7 @@ test('replace with a manifest that knows nothing of us keeps our annotations', {
   const ns = await namespace(t)
   await adoptedShop(ns)
   const [target] = shop(ns, { image: 'shop:1.1' })
-  const before = await annotations(ns)
+  const before = await annotationsOf(ns)
   const replaced = await run(['replace', '-f', '-'], { input: JSON.stringify(target) })
   t.equal(replaced.code, 0, replaced.stderr)
   t.match(replaced.stderr, /shop:1\.1 is held/)
