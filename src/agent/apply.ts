@@ -9,7 +9,7 @@ import { revisionOf } from '#api/revision.ts'
 import type { Caches } from '#agent/caches.ts'
 import { covers, isMerged } from '#agent/covers.ts'
 import type { KubeClient } from '#kube/client.ts'
-import { isConflict } from '#kube/error.ts'
+import { isConflict, KubeError } from '#kube/error.ts'
 import type { Effect, Seen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { renderApex, renderServices } from '#workload/services.ts'
@@ -58,7 +58,7 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
       await applyAll(provider.release(canary, caches.reader), context)
       return
     case 'holdTarget':
-      await patchTarget(canary, holdPatch(targetOf(canary, caches), effect.replicas), context)
+      await hold(canary, effect.replicas, context)
       return
     case 'unpauseTarget':
       await patchTarget(canary, unpausePatch(), context)
@@ -143,7 +143,8 @@ async function disown(written: KubeObject, client: KubeClient): Promise<void> {
       await client.patch(ref, { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
       return
     } catch (err) {
-      if (!isConflict(err)) throw err
+      // Nothing differs any more after the write itself, so no later turn would come back to this.
+      if (!isConflict(err) && !(tries === 0 && err instanceof KubeError && err.retryable)) throw err
       object = await client.get(ref)
     }
   }
@@ -230,9 +231,17 @@ async function pruneSnapshots(canary: Canary, keep: readonly string[], { client,
 
 /** Merges a patch into the target; nothing is sent when it already says so. */
 async function patchTarget(canary: Canary, patch: MergePatch, { client, caches }: ApplyContext): Promise<void> {
-  if (isMerged(targetOf(canary, caches), patch)) return
-  const written = await client.patch(targetRef(canary), patch, 'merge', { fieldManager: FIELD_MANAGER })
-  if (patch['spec'] !== undefined) await disown(written, client)
+  if (!isMerged(targetOf(canary, caches), patch)) await client.patch(targetRef(canary), patch, 'merge', { fieldManager: FIELD_MANAGER })
+}
+
+/** The same, upon the very target that was observed: a count that somebody asked for since is a conflict, and so is looked at, not lost. */
+const observed = (patch: MergePatch, target: Workload): MergePatch =>
+  ({ ...patch, metadata: { ...(patch['metadata'] as object | undefined), resourceVersion: target.metadata.resourceVersion } })
+
+async function hold(canary: Canary, replicas: number, context: ApplyContext): Promise<void> {
+  const target = targetOf(canary, context.caches)
+  const patch = holdPatch(target, replicas)
+  if (!isMerged(target, patch)) await patchTarget(canary, observed(patch, target), context)
 }
 
 /** Gives the target the template that the primary serves, and its replicas: whole, so that nothing of a failed revision stays in it. */

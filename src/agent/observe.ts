@@ -3,15 +3,16 @@ import { authorAnnotation, GROUP_SEPARATOR, groupsAnnotation } from '#api/comman
 import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, COMMANDS,
-  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, type Role,
+  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, snapshotName, type Role,
 } from '#api/names.ts'
-import type { KubeObject, Service, Workload } from '#api/objects.ts'
+import type { PodTemplate, Service, Workload } from '#api/objects.ts'
 import { imageOf, restartedAt, revisionOf } from '#api/revision.ts'
 import { servingOf } from '#api/selectors.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { podFailure, readinessOf } from '#workload/readiness.ts'
+import { templateOf } from '#workload/snapshot.ts'
 
 /** The facts about one Canary, from caches alone. */
 export function observe(canary: Canary, caches: Caches, provider: TrafficProvider, now: number, found: { readonly check?: Check | undefined; readonly judgement?: JudgementSeen | undefined } = {}): Seen {
@@ -23,7 +24,7 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
   const apexService = caches.reader.get({ apiVersion: 'v1', kind: 'Service', namespace, name: apex }) as Service | undefined
   const roleSeen = (role: Role, name: string): WorkloadSeen | undefined => {
     const copy = workload(name)
-    return copy && workloadSeen(copy, canary, role, caches.pods(namespace, targetName), now)
+    return copy && workloadSeen(copy, canary, role, caches, now)
   }
   const primary = roleSeen('primary', primaryName(targetName))
   return {
@@ -74,13 +75,19 @@ function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | un
   }
 }
 
-function workloadSeen(found: Workload, canary: Canary, role: Role, pods: readonly KubeObject[], now: number): WorkloadSeen {
+function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Caches, now: number): WorkloadSeen {
   const { primaryReadyThreshold = 100, canaryReadyThreshold = 100 } = canary.spec.analysis
   const thresholdPercent = role === 'primary' ? primaryReadyThreshold : canaryReadyThreshold
   const readiness = readinessOf(found, { deadlineSeconds: deadlineOf(canary), thresholdPercent, nowMs: now })
+  const namespace = canary.metadata.namespace ?? ''
+  const targetName = canary.spec.targetRef.name
+  const pods = caches.pods(namespace, targetName)
+  const labelled = found.metadata.labels?.[LABEL_REVISION]
+  const snapshot = labelled && templateOf(caches.reader.get({ apiVersion: 'apps/v1', kind: 'ControllerRevision', namespace, name: snapshotName(targetName, labelled) }))
   const cause = readiness.ready ? undefined : podFailure(pods.filter((pod) => pod.metadata.labels?.['canarygate.dev/role'] === role))
   return {
-    revision: found.metadata.labels?.[LABEL_REVISION],
+    // Images set by hand under an old label: it is nobody's revision, and upkeep puts it right.
+    revision: snapshot && imagesOf(snapshot) !== imagesOf(found.spec.template) ? FOREIGN_REVISION : labelled,
     replicas: found.spec.replicas ?? 1,
     readyReplicas: found.status?.readyReplicas ?? 0,
     runningReplicas: found.status?.replicas ?? 0,
@@ -88,6 +95,10 @@ function workloadSeen(found: Workload, canary: Canary, role: Role, pods: readonl
     restartedAt: restartedAt(found.spec.template),
   }
 }
+
+/** A revision that no snapshot has. */
+const FOREIGN_REVISION = 'foreign'
+const imagesOf = ({ spec }: PodTemplate): string => [...(spec.initContainers ?? []), ...spec.containers].map(({ name, image }) => `${name}=${image}`).join()
 
 function commandsOn(canary: Canary, target: Workload | undefined): readonly CommandSeen[] {
   const found: CommandSeen[] = []
