@@ -231,7 +231,9 @@ async function pruneSnapshots(canary: Canary, keep: readonly string[], { client,
 
 /** Merges a patch into the target; nothing is sent when it already says so. */
 async function patchTarget(canary: Canary, patch: MergePatch, { client, caches }: ApplyContext): Promise<void> {
-  if (!isMerged(targetOf(canary, caches), patch)) await client.patch(targetRef(canary), patch, 'merge', { fieldManager: FIELD_MANAGER })
+  if (isMerged(targetOf(canary, caches), patch)) return
+  const written = await client.patch(targetRef(canary), patch, 'merge', { fieldManager: FIELD_MANAGER })
+  if (patch['spec'] !== undefined) await disown(written, client)
 }
 
 /** The same, upon the very target that was observed: a count that somebody asked for since is a conflict, and so is looked at, not lost. */
