@@ -65,7 +65,7 @@ const scenarios: readonly Scenario[] = [
 ]
 
 type Trouble = { readonly crashAfter: number } | { readonly index: number; readonly fault: Fault } | { readonly storm: number }
-type Outcome = { readonly end: unknown; readonly broken: readonly string[]; readonly calls: number; readonly hit: string | undefined; readonly events: readonly string[] }
+type Outcome = { readonly end: unknown; readonly broken: readonly string[]; readonly calls: number; readonly hit: string | undefined; readonly events: readonly string[]; readonly claimed: readonly string[] }
 
 async function play(scenario: Scenario, trouble?: Trouble): Promise<Outcome> {
   const world = createWorld()
@@ -86,7 +86,7 @@ async function play(scenario: Scenario, trouble?: Trouble): Promise<Outcome> {
   await world.run()
   const { calls } = world.fake
   return {
-    end: endOf(world), broken, calls: calls.filter(({ verb }) => verb !== 'watch').length, events: world.events(),
+    end: endOf(world), broken, calls: calls.filter(({ verb }) => verb !== 'watch').length, events: world.events(), claimed: claimedOf(world),
     hit: hit() ?? (world.starts() > 1 ? `${world.starts() - 1} crashes` : undefined),
   }
 }
@@ -186,6 +186,18 @@ function endOf({ fake }: World): unknown {
   }
 }
 
+/** Objects of the user's whose spec counts as ours: the next `kubectl apply --server-side` would end in a conflict. */
+function claimedOf({ fake }: World): readonly string[] {
+  const users = [fake.object('apps/v1', 'Deployment', `${NAMESPACE}/cart`), fake.object('v1', 'Service', `${NAMESPACE}/cart`), fake.object(TRAEFIK, 'IngressRoute', `${NAMESPACE}/cart`)]
+  return users.flatMap((object) => {
+    const { managedFields = [] } = (object?.metadata ?? {}) as { readonly managedFields?: readonly { readonly manager?: string; readonly fieldsV1?: object }[] }
+    return object && managedFields.some(({ manager, fieldsV1 }) => manager === 'canarygate' && fieldsV1 && 'f:spec' in fieldsV1) ? [`${object.kind} is claimed`] : []
+  })
+}
+
+/** A write whose answer is lost, as by a crash, stays claimed until the next write of that object: known, and of no consequence but that one conflict. */
+const isAnswered = (trouble: Trouble): boolean => 'fault' in trouble && trouble.fault !== 'applied-without-answer'
+
 /** Decisions that may be told once only, however often they had to be tried. */
 const DECISIONS = /^Canary(Initialized|Started|Restarted|AnalysisStarting|Promoting|Succeeded|ThresholdReached|RolledBack|Terminating|Terminated):/
 const timesTold = (events: readonly string[]): ReadonlyMap<string, number> => {
@@ -212,9 +224,9 @@ for (const [offset, scenario] of scenarios.entries()) {
     const once = timesTold(undisturbed.events)
     for (const trouble of [...troubles, ...Array.from({ length: STORMS }, (_, at) => ({ storm: at * scenarios.length + offset + 1 }))]) {
       const what = 'fault' in trouble ? `call ${trouble.index} fails: ${trouble.fault}` : 'storm' in trouble ? `storm ${trouble.storm}` : `crash after call ${trouble.crashAfter}`
-      const outcome = await play(scenario, trouble).catch((err: unknown) => ({ end: String(err), broken: [], hit: undefined, events: [] }))
+      const outcome = await play(scenario, trouble).catch((err: unknown) => ({ end: String(err), broken: [], hit: undefined, events: [], claimed: [] }))
       const twice = [...timesTold(outcome.events)].filter(([text, times]) => times > (once.get(text) ?? 1)).map(([text, times]) => `told ${times} times: ${text}`)
-      const wrong = ['storm' in trouble || outcome.hit ? [] : ['nothing happened'], outcome.broken, twice].flat()
+      const wrong = ['storm' in trouble || outcome.hit ? [] : ['nothing happened'], outcome.broken, twice, isAnswered(trouble) ? outcome.claimed : []].flat()
       if (JSON.stringify(outcome.end) !== JSON.stringify(undisturbed.end)) t.same(outcome.end, undisturbed.end, `${what}: same end (${outcome.hit ?? ''})`)
       if (wrong.length > 0) t.fail(`${what} (${outcome.hit ?? ''})`, { wrong })
       if ('fault' in trouble) faults += 1

@@ -34,12 +34,12 @@ export type FakeRequest = Call & {
  * What goes wrong with a call. `timeout`: no answer, not applied; `applied-without-answer`: applied, and the answer lost;
  * `reset`: the connection is cut (of a watch: in the middle); `garbage`: an answer that is no JSON; numbers are HTTP statuses.
  */
-export type Fault = 'conflict' | 'timeout' | 'applied-without-answer' | 'reset' | 'garbage' | '401' | '403' | '404' | '410' | '429' | '500' | '503'
+export type Fault = 'conflict' | 'timeout' | 'applied-without-answer' | 'reset' | 'garbage' | '401' | '403' | '404' | '410' | '422' | '429' | '500' | '503'
 /** `count`: the how many-th call of this verb, kind and name it is, from 1. */
 export type FaultRule = (call: Call & { readonly count: number }) => Fault | undefined
 
 const REASONS: Readonly<Record<string, string>> = {
-  '401': 'Unauthorized', '403': 'Forbidden', '404': 'NotFound', '410': 'Expired', '429': 'TooManyRequests', '500': 'InternalError', '503': 'ServiceUnavailable',
+  '401': 'Unauthorized', '403': 'Forbidden', '404': 'NotFound', '410': 'Expired', '422': 'Invalid', '429': 'TooManyRequests', '500': 'InternalError', '503': 'ServiceUnavailable',
 }
 
 export type ListAnswer = { readonly items: readonly Stored[]; readonly resourceVersion: string; readonly continue?: string; readonly remaining?: number }

@@ -50,10 +50,13 @@ export function createDb(now: () => number) {
 
   /** Stores a new state, unless nothing changed: then nobody is told and the version stays. */
   function commit(kind: ServedKind, before: Stored | undefined, wanted: Stored, facts: WriteFacts, ownership?: ReadonlyMap<string, FieldSet>): Stored {
+    const asked = wanted.metadata.managedFields
+    const isReassigned = before !== undefined && asked !== undefined && facts.operation === 'Update' && !isEqual(asked, before.metadata.managedFields)
     const after = admitted(kind, before, wanted, facts.subresource)
-    if (before && isEqual(withoutNoise(before), withoutNoise(after)) && (!ownership || isEqual(namesOf(ownership), namesOf(owned.get(before.metadata.uid))))) return before
+    if (before && !isReassigned && isEqual(withoutNoise(before), withoutNoise(after)) && (!ownership || isEqual(namesOf(ownership), namesOf(owned.get(before.metadata.uid))))) return before
     const writer = `${facts.manager}/${facts.operation}`
-    const next = ownership ?? ownedAfterWrite(owned.get(after.metadata.uid) ?? new Map(), writer, before, after, kind.isBuiltIn)
+    const written = ownership ?? ownedAfterWrite(owned.get(after.metadata.uid) ?? new Map(), writer, before, after, kind.isBuiltIn)
+    const next = isReassigned ? reassigned(written, asked as readonly ManagedEntry[]) : written
     after.metadata.managedFields = managedFields(next, kind.apiVersion)
     if (facts.dryRun) return after
     version += 1
@@ -228,6 +231,16 @@ export function createDb(now: () => number) {
       return () => void listeners.delete(listener)
     },
   }
+}
+
+type ManagedEntry = { readonly manager?: string; readonly operation?: string; readonly fieldsV1?: Dict }
+
+/** Whoever is left out of the `managedFields` of a write owns nothing any more; who is left in without `f:spec`, nothing of the spec. */
+function reassigned(ownership: ReadonlyMap<string, FieldSet>, asked: readonly ManagedEntry[]): ReadonlyMap<string, FieldSet> {
+  return withoutEmpty(new Map([...ownership].map(([writer, fields]) => {
+    const entry = asked.find(({ manager, operation }) => `${manager}/${operation}` === writer)
+    return [writer, new Set([...fields].filter((field) => entry?.fieldsV1?.[`f:${pathOf(field)[0]}`] !== undefined))]
+  })))
 }
 
 const namesOf = (ownership: ReadonlyMap<string, FieldSet> | undefined): Dict =>

@@ -12,12 +12,15 @@ const NEVER_OWNED_META = [
   'name', 'namespace', 'uid', 'resourceVersion', 'generation', 'creationTimestamp', 'deletionTimestamp', 'managedFields', 'selfLink',
 ]
 
+/** Selectors of built-in kinds are atomic: whoever applies one replaces it whole. */
+const isAtomicMap = (field: string, isBuiltIn: boolean): boolean => isBuiltIn && field === 'selector'
+
 /** All leaves of an object that a manager can own. Atomic lists and empty maps are leaves. */
 export function fieldsOf(object: Dict, isBuiltIn: boolean): Map<string, unknown> {
   const found = new Map<string, unknown>()
   const walk = (value: unknown, path: Path): void => {
     const field = path.at(-1) ?? ''
-    if (isDict(value) && Object.keys(value).length > 0) {
+    if (isDict(value) && Object.keys(value).length > 0 && !isAtomicMap(field, isBuiltIn)) {
       for (const [key, child] of Object.entries(value)) {
         if (path.length === 0 && NEVER_OWNED.includes(key)) continue
         if (path.length === 1 && path[0] === 'metadata' && NEVER_OWNED_META.includes(key)) continue
@@ -33,7 +36,7 @@ export function fieldsOf(object: Dict, isBuiltIn: boolean): Map<string, unknown>
 
 /** `applied` laid over `live`. */
 export function overlay(live: unknown, applied: unknown, isBuiltIn: boolean, field = ''): unknown {
-  if (isDict(applied)) {
+  if (isDict(applied) && !isAtomicMap(field, isBuiltIn)) {
     const merged: Dict = isDict(live) ? { ...live } : {}
     for (const [key, value] of Object.entries(applied)) if (value !== undefined) merged[key] = overlay(merged[key], value, isBuiltIn, key)
     return merged
