@@ -14,7 +14,7 @@ import type { Effect, Seen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { renderApex, renderServices } from '#workload/services.ts'
 import { nextOrder, prune, renderSnapshot, snapshotsOf, templateOf } from '#workload/snapshot.ts'
-import { forgetPatch, gatePatch, holdPatch, releasePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
+import { forgetPatch, gatePatch, holdPatch, releasePatch, scalePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
 import { renderWorkload } from '#workload/workload.ts'
 
 export type ApplyContext = {
@@ -49,7 +49,7 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
       await deploy(canary, effect, context)
       return
     case 'scale':
-      await client.patch(workloadRef(canary, effect.role), { spec: { replicas: effect.replicas } }, 'merge', { fieldManager: FIELD_MANAGER })
+      await client.patch(workloadRef(canary, effect.role), scalePatch(canary.spec.targetRef.kind, effect.replicas), 'merge', { fieldManager: FIELD_MANAGER })
       return
     case 'setRoutes':
       await applyAll(provider.render(canary, effect.routes, caches.reader), context)

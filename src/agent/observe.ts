@@ -3,7 +3,7 @@ import { authorAnnotation, GROUP_SEPARATOR, groupsAnnotation } from '#api/comman
 import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, COMMANDS,
-  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, snapshotName, type Role,
+  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, SCALE_TO_ZERO, snapshotName, type Role,
 } from '#api/names.ts'
 import type { PodTemplate, Service, Workload } from '#api/objects.ts'
 import { imageOf, restartedAt, revisionOf } from '#api/revision.ts'
@@ -57,7 +57,7 @@ function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | un
   const annotations = target.metadata.annotations ?? {}
   const recorded = Number.parseInt(annotations[ANNOTATION_REPLICAS] ?? '', 10)
   const adopted = !Number.isNaN(recorded)
-  const replicas = target.spec.replicas ?? 1
+  const { replicas, runningReplicas } = countsOf(target)
   return {
     revision: revisionOf(target.spec.template),
     image: imageOf(target.spec.template),
@@ -66,7 +66,7 @@ function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | un
     wantedReplicas: adopted ? recorded : replicas === 0 && primary ? primary.replicas : replicas,
     adopted,
     replicas,
-    runningReplicas: target.status?.replicas ?? 0,
+    runningReplicas,
     paused: target.spec.paused ?? false,
     held: (target.spec.paused ?? false) && annotations[ANNOTATION_STABLE] !== undefined,
     gate: annotations[ANNOTATION_GATE],
@@ -88,12 +88,20 @@ function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Cache
   return {
     // Images set by hand under an old label: it is nobody's revision, and upkeep puts it right.
     revision: snapshot && imagesOf(snapshot) !== imagesOf(found.spec.template) ? FOREIGN_REVISION : labelled,
-    replicas: found.spec.replicas ?? 1,
-    readyReplicas: found.status?.readyReplicas ?? 0,
-    runningReplicas: found.status?.replicas ?? 0,
+    ...countsOf(found),
     readiness: readiness.ready || !cause ? readiness : { ...readiness, reason: `${readiness.reason} (${cause})` },
     restartedAt: restartedAt(found.spec.template),
   }
+}
+
+type Counts = Pick<WorkloadSeen, 'replicas' | 'readyReplicas' | 'runningReplicas'>
+
+/** A DaemonSet has as many pods as nodes, or none: its count is 1 or 0, and what its status says of pods. */
+function countsOf({ kind, spec, status }: Workload): Counts {
+  if (kind !== 'DaemonSet') return { replicas: spec.replicas ?? 1, readyReplicas: status?.readyReplicas ?? 0, runningReplicas: status?.replicas ?? 0 }
+  const number = (name: string): number => (typeof status?.[name] === 'number' ? status[name] : 0)
+  const selector = spec.template.spec['nodeSelector'] as Readonly<Record<string, string>> | undefined
+  return { replicas: selector?.[SCALE_TO_ZERO] === undefined ? 1 : 0, readyReplicas: number('numberReady'), runningReplicas: number('currentNumberScheduled') }
 }
 
 /** A revision that no snapshot has. */

@@ -14,6 +14,12 @@ export function holdPatch(target: Workload, replicas: number): MergePatch {
   return { ...record, spec: { template: { spec: { nodeSelector: { [SCALE_TO_ZERO]: 'true' } } } } }
 }
 
+/** A generated workload at so many pods. A DaemonSet knows only "on every node" and, by a selector that no node meets, "nowhere". */
+export function scalePatch(kind: string, replicas: number): MergePatch {
+  if (kind !== 'DaemonSet') return { spec: { replicas } }
+  return { spec: { template: { spec: { nodeSelector: { [SCALE_TO_ZERO]: replicas === 0 ? 'true' : null } } } } }
+}
+
 /** `pending`, `passed`, or `failed: <reason>`, and for which revision. */
 export const gatePatch = (gate: string, revision: string): MergePatch =>
   annotate({ [ANNOTATION_GATE]: gate, [ANNOTATION_REVISION]: revision })

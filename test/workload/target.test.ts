@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { canonicalJson, revisionOf } from '#api/revision.ts'
 import type { Workload } from '#api/objects.ts'
-import { forgetPatch, gatePatch, holdPatch, mergePatch, releasePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
+import { forgetPatch, gatePatch, holdPatch, mergePatch, releasePatch, scalePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
 import { targetOf, templateOf } from './fixtures.ts'
 
 /** RFC 7386, as the API server applies it. */
@@ -57,4 +57,10 @@ test('a merge patch makes any template into any other', async (t) => {
     return canonicalJson(patch === undefined ? from : patched(from, patch)) === canonicalJson(to)
   }), { numRuns: 500 })
   t.pass()
+})
+
+t.test('scaling a DaemonSet to nothing selects nodes that there are not, and back takes the selector off', async (t) => {
+  t.same(scalePatch('Deployment', 3), { spec: { replicas: 3 } })
+  t.same(scalePatch('DaemonSet', 0), { spec: { template: { spec: { nodeSelector: { 'flagger.app/scale-to-zero': 'true' } } } } })
+  t.same(scalePatch('DaemonSet', 1), { spec: { template: { spec: { nodeSelector: { 'flagger.app/scale-to-zero': null } } } } })
 })
