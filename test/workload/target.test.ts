@@ -59,7 +59,7 @@ test('a merge patch makes any template into any other', async (t) => {
   t.pass()
 })
 
-t.test('scaling a DaemonSet to nothing selects nodes that there are not, and back takes the selector off', async (t) => {
+test('scaling a DaemonSet to nothing selects nodes that there are not, and back takes the selector off', async (t) => {
   t.same(scalePatch('Deployment', 3), { spec: { replicas: 3 } })
   t.same(scalePatch('DaemonSet', 0), { spec: { template: { spec: { nodeSelector: { 'flagger.app/scale-to-zero': 'true' } } } } })
   t.same(scalePatch('DaemonSet', 1), { spec: { template: { spec: { nodeSelector: { 'flagger.app/scale-to-zero': null } } } } })
