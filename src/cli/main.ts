@@ -12,10 +12,18 @@ const USAGE = `usage: kubectl-canary <command> [options]
   replay --vectors FILE [-o text|json]
                                  the judge's answers to recorded counts
   lint -f canary.yaml [-o ...]   what admission would refuse; see lint --help
+  policy explain deployment/NAME [-n NAMESPACE] [-f FILE|DIR]
+                                 what holds for a workload, and which policies say so
+  watch CANARY [-n NAMESPACE] [--timeout 1h]
+                                 each change of a run until its verdict; exit 1 if it was rolled back
+  promote|abort|pause|resume|retry|skip-step|restart CANARY [-n NAMESPACE] --reason TEXT
+                                 ask the agent; who asks goes on record
   version
   help
 
-Exit codes: 0 done, 1 findings (lint), 2 the input or the command line cannot be used.
+On a cluster: [--kubeconfig FILE], else KUBECONFIG, else ~/.kube/config.
+
+Exit codes: 0 done, 1 findings (lint) or a rollback (watch), 2 the input or the command line cannot be used.
 `
 
 type Output = { readonly out: (text: string) => void; readonly err: (text: string) => void }
@@ -23,13 +31,15 @@ const stdio: Output = { out: (text) => { process.stdout.write(text) }, err: (tex
 
 const COMMAND_OPTIONS = {
   filename: { type: 'string', short: 'f' }, scenario: { type: 'string' }, vectors: { type: 'string' }, name: { type: 'string' },
-  output: { type: 'string', short: 'o', default: 'text' }, help: { type: 'boolean', short: 'h' },
+  namespace: { type: 'string', short: 'n', default: 'default' }, reason: { type: 'string' }, timeout: { type: 'string', default: '1h' },
+  kubeconfig: { type: 'string' }, output: { type: 'string', short: 'o', default: 'text' }, help: { type: 'boolean', short: 'h' },
 } as const
 
 /** Runs one command line; answers the exit code. */
 export async function main(argv: readonly string[], io: Output = stdio): Promise<number> {
   const [command = 'help', ...rest] = argv
   if (command === 'lint') return (await import('#cli/lint.ts')).lintCommand(rest)
+  if (command === 'policy') return await explainPolicy(rest)
   try {
     return await run(command, rest, io)
   } catch (err) {
@@ -50,7 +60,7 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
     io.out(`${version}\n`)
     return 0
   }
-  const { values } = parseArgs({ args: [...rest], options: COMMAND_OPTIONS })
+  const { values, positionals } = parseArgs({ args: [...rest], options: COMMAND_OPTIONS, allowPositionals: true })
   if (values.help) {
     io.out(USAGE)
     return 0
@@ -66,6 +76,20 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
     io.out(values.output === 'json' ? `${JSON.stringify(answer)}\n` : inWords(answer))
     return 0
   }
+  const { COMMANDS } = await import('#api/names.ts')
+  const asked = COMMANDS.find((known) => known === command)
+  if (asked || command === 'watch') {
+    const [name] = positionals
+    if (!name) throw new InputError(`the Canary's name is missing\n${USAGE}`)
+    const { namespace, kubeconfig } = values
+    if (asked) {
+      io.out(await (await import('#cli/command.ts')).giveCommand({ command: asked, name, namespace, kubeconfig, reason: values.reason ?? '' }))
+      return 0
+    }
+    const timeoutMs = (await import('#api/duration.ts')).parseDuration(values.timeout)
+    if (!timeoutMs) throw new InputError(`--timeout ${values.timeout} is no duration; write it like 30m`)
+    return await (await import('#cli/watch.ts')).watchCanary({ name, namespace, kubeconfig, timeoutMs, out: io.out })
+  }
   switch (command) {
     case 'simulate': {
       const { simulateFiles, simulationText } = await import('#cli/simulate.ts')
@@ -80,8 +104,23 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
       return print(replayFile(needed('vectors', '--vectors FILE')), replayText)
     }
     default:
-      throw new InputError(`unknown command; use simulate, plan, replay, lint, version or help`)
+      throw new InputError(`unknown command; use one of simulate, plan, replay, lint, policy, watch, ${COMMANDS.join(', ')}, version, help`)
   }
+}
+
+async function explainPolicy(argv: readonly string[]): Promise<number> {
+  const [{ policyCommand }, { nodeIo }, { connect }] = await Promise.all([import('#cli/policy.ts'), import('#cli/lint.ts'), import('#cli/cluster.ts')])
+  return await policyCommand(argv, {
+    ...nodeIo,
+    now: Date.now,
+    async connect(kubeconfig) {
+      const client = await connect(kubeconfig)
+      return {
+        list: async (apiVersion, kind, namespace) => (await client.list(apiVersion, kind, namespace === undefined ? {} : { namespace })).items,
+        close: () => client.close(),
+      }
+    },
+  })
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,14 @@
+import { homedir } from 'node:os'
+import { performance } from 'node:perf_hooks'
+import { InputError } from '#cli/input.ts'
+import { createKubeClient, type KubeClient } from '#kube/client.ts'
+import { loadClusterConfig } from '#kube/config.ts'
+
+/** The cluster that kubectl would talk to: `--kubeconfig`, then KUBECONFIG, then the home directory's. */
+export async function connect(kubeconfig: string | undefined): Promise<KubeClient> {
+  const path = kubeconfig ?? process.env['KUBECONFIG'] ?? `${homedir()}/.kube/config`
+  const config = await loadClusterConfig({ kubeconfig: path, now: () => performance.now() }).catch((err: unknown) => {
+    throw new InputError(`--kubeconfig ${path}: ${err instanceof Error ? err.message : String(err)}`)
+  })
+  return createKubeClient(config, { userAgent: 'kubectl-canary', now: () => performance.now(), random: Math.random })
+}
