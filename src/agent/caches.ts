@@ -7,7 +7,7 @@ import type { MetricTemplate } from '#api/metric-template.ts'
 import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#api/objects.ts'
 import { revisionOf } from '#api/revision.ts'
 import type { KubeClient } from '#kube/client.ts'
-import type { After } from '#kube/clock.ts'
+import { realAfter, type After } from '#kube/clock.ts'
 import type { Log } from '#kube/log.ts'
 import { createReflector, type Reflector, type ReflectorOptions } from '#kube/reflector.ts'
 import type { Kind } from '#traffic/provider.ts'
@@ -48,6 +48,17 @@ export type CachesOptions = {
   readonly random: () => number
   readonly after?: After
 }
+
+/** A kind that is not served is asked for this seldom, since the watch of definitions tells when that changes (ms). */
+const UNSERVED_RETRY_MS = 3_600_000
+/** After a definition changed, its kind is looked for at these times (ms). */
+const SERVED_AFTER_MS = [1_000, 7_000, 20_000] as const
+
+type Definition = KubeObject & { readonly group: string }
+const definitionProjection = ({ apiVersion, kind, metadata: { name, uid, resourceVersion }, spec }: KubeObject): Definition => ({
+  apiVersion, kind, metadata: { name, ...(uid === undefined ? {} : { uid }), ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+  group: (spec as { readonly group?: string } | undefined)?.group ?? '',
+})
 
 /** Everything that the agent looks at, followed by watches. An event wakes the Canary which it concerns, and nobody else. */
 export function createCaches(options: CachesOptions): Caches {
@@ -119,8 +130,18 @@ export function createCaches(options: CachesOptions): Caches {
     },
   })
   for (const router of options.routers) {
-    if (!reflectors.has(id(router.apiVersion, router.kind))) follow(router, { onChange: (_, object) => onRoute(object) })
+    if (!reflectors.has(id(router.apiVersion, router.kind))) follow(router, { onChange: (_, object) => onRoute(object), unservedRetryMs: UNSERVED_RETRY_MS })
   }
+  // Routers may be installed after us: their definitions tell, so that nobody has to ask again and again.
+  const definitions = createReflector({
+    client, log, now, random, ...(options.after ? { after: options.after } : {}), apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition',
+    transform: definitionProjection, unservedRetryMs: UNSERVED_RETRY_MS,
+    onChange(_, { group }) {
+      const missing = [...reflectors].filter(([key, reflector]) => key.startsWith(`${group}/`) && !reflector.isServed()).map(([, reflector]) => reflector)
+      // What the API server tells of itself follows a little later.
+      if (missing.length > 0) for (const milliseconds of SERVED_AFTER_MS) (options.after ?? realAfter)(milliseconds, () => { for (const reflector of missing) if (!reflector.isServed()) reflector.wake() })
+    },
+  })
 
   const list = (apiVersion: string, kind: string, namespace: string): readonly KubeObject[] =>
     reflectors.get(id(apiVersion, kind))?.list(namespace) ?? []
@@ -130,8 +151,8 @@ export function createCaches(options: CachesOptions): Caches {
 
   return {
     reader: { get: (ref) => reflectors.get(id(ref.apiVersion, ref.kind))?.get(objectKey(ref)), list },
-    start() { for (const reflector of reflectors.values()) reflector.start() },
-    async stop() { await Promise.all([...reflectors.values()].map((reflector) => reflector.stop())) },
+    start() { for (const reflector of [...reflectors.values(), definitions]) reflector.start() },
+    async stop() { await Promise.all([...reflectors.values(), definitions].map((reflector) => reflector.stop())) },
     hasSynced: () => [...reflectors.values()].every((reflector) => reflector.hasSynced()),
     canary: (key) => canaries().get(key),
     canaries: () => canaries().list(),

@@ -21,6 +21,8 @@ export type ReflectorOptions<T extends KubeObject = KubeObject> = {
   readonly indexes?: Readonly<Record<string, (object: T) => readonly string[]>>
   /** Only enqueue here: it runs inside the watch. A throw is logged and goes no further. `old` is absent for 'add'; for 'delete' `object` is the last one known. */
   readonly onChange?: (kind: ChangeKind, object: T, old: T | undefined) => void
+  /** How often a kind that is not served is asked for again (ms). Default 30 s; longer where somebody calls `wake` when it appears. */
+  readonly unservedRetryMs?: number
   /** Called once, when the first list is in the store. */
   readonly onSynced?: () => void
   readonly log: Log
@@ -37,7 +39,7 @@ export type Reflector<T extends KubeObject = KubeObject> = {
   stop(): Promise<void>
   /** The first list is in the store, or the kind is not served. */
   hasSynced(): boolean
-  /** False while the API server does not know the kind (a CRD is missing): the store is empty and it is asked again every 30 s. */
+  /** False while the API server does not know the kind (a CRD is missing): the store is empty and it is asked again after `unservedRetryMs`. */
   isServed(): boolean
   /** Ends a wait now, for example when a CRD has appeared. */
   wake(): void
@@ -201,7 +203,7 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
       resourceVersion = undefined
       takeOver(new Map())
       markSynced()
-      return UNSERVED_RETRY_MS
+      return options.unservedRetryMs ?? UNSERVED_RETRY_MS
     }
     // Garbage may have hidden an event: only a list tells what is there.
     if (status === 410 || reason === 'BadAnswer' || !(err instanceof KubeError)) resourceVersion = undefined
