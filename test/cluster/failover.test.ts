@@ -63,6 +63,9 @@ for (const { name, signal, within } of [
   })
 }
 
+/** A machine that cannot keep the rate is asked more slowly, as by people who wait: it is not to be measured how it drowns. */
+const MOST_AT_ONCE = 40
+
 type Admissions = { readonly sent: number; readonly seconds: number; readonly failed: number; readonly ungated: number; readonly errors: Readonly<Record<string, number>>; readonly slowestMs: number }
 
 /** Dry-run changes of an image at a steady rate: what failed, and what passed without being held. */
@@ -89,7 +92,7 @@ function startAdmissions(t: Test, ns: string): { stop(): Promise<Admissions> } {
   const loop = (async () => {
     while (!stopped) {
       const due = Math.floor(((performance.now() - startedAt) / 1_000) * ADMISSIONS_PER_SECOND)
-      for (; sent < due; sent += 1) {
+      for (; sent < due && open.size < MOST_AT_ONCE; sent += 1) {
         const one = change(sent).finally(() => open.delete(one))
         open.add(one)
       }
@@ -152,8 +155,9 @@ test('with the webhook away, a change of an adopted target is still a run', { sk
     await kubectl('-n', OURS, 'scale', 'deployment/canarygate-webhook', '--replicas=2')
     await run(['-n', OURS, 'rollout', 'status', 'deployment/canarygate-webhook', '--timeout=60s'], { timeoutMs: 70_000 })
   })
-  await kubectl('-n', OURS, 'delete', 'pods', '-l', 'app.kubernetes.io/component=webhook', '--grace-period=1')
-  await waitFor('no webhook', async () => (await webhookPods()).join('') === '', 30)
+  // They would drain for a while; here they are to be away.
+  for (const pod of await webhookPods()) process.kill(await processOf(pod), 'SIGKILL')
+  await waitFor('no webhook', async () => (await webhookPods()).join('') === '', 60)
   const set = await run(['-n', ns, 'set', 'image', 'deployment/cart', 'cart=shop:1.1'])
   t.equal(set.code, 0, set.stderr)
   await reaches(ns, ['Progressing'], 10)
