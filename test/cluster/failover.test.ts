@@ -66,27 +66,37 @@ for (const { name, signal, within } of [
 /** A machine that cannot keep the rate is asked more slowly, as by people who wait: it is not to be measured how it drowns. */
 const MOST_AT_ONCE = 40
 
-type Admissions = { readonly sent: number; readonly seconds: number; readonly failed: number; readonly ungated: number; readonly errors: Readonly<Record<string, number>>; readonly slowestMs: number }
+type Admissions = { readonly sent: number; readonly seconds: number; readonly failed: number; readonly ungated: number; readonly errors: Readonly<Record<string, number>>; readonly slowestMs: number; readonly troubleFromTo: string }
 
 /** Dry-run changes of an image at a steady rate: what failed, and what passed without being held. */
 function startAdmissions(t: Test, ns: string): { stop(): Promise<Admissions> } {
   let stopped = false
   t.teardown(() => { stopped = true })
   const errors: Record<string, number> = {}
+  /** When, since the start, the first and the last that went wrong were sent (s). */
+  let trouble: [number, number] | undefined
   let [sent, failed, ungated, slowestMs] = [0, 0, 0, 0]
   const open = new Set<Promise<void>>()
   async function change(number: number): Promise<void> {
-    const startedAt = performance.now()
+    const sentAt = performance.now()
+    const note = (): void => {
+      const at = Math.round((sentAt - startedAt) / 100) / 10
+      trouble = [Math.min(at, trouble?.[0] ?? at), Math.max(at, trouble?.[1] ?? at)]
+    }
     const patch = { spec: { template: { spec: { containers: [{ name: 'cart', image: `shop:${number}` }] } } } }
     try {
       const answer = await (await client()).patch<Workload>({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: ns, name: 'cart' }, patch, 'strategic', { dryRun: true, timeoutMs: 10_000 })
-      if (answer.metadata.annotations?.['canarygate.dev/gate'] !== 'pending') ungated += 1
+      if (answer.metadata.annotations?.['canarygate.dev/gate'] !== 'pending') {
+        ungated += 1
+        note()
+      }
     } catch (err) {
       failed += 1
+      note()
       const text = err instanceof Error ? err.message.replaceAll(/\d+/g, 'n') : String(err)
       errors[text] = (errors[text] ?? 0) + 1
     }
-    slowestMs = Math.max(slowestMs, performance.now() - startedAt)
+    slowestMs = Math.max(slowestMs, performance.now() - sentAt)
   }
   const startedAt = performance.now()
   const loop = (async () => {
@@ -105,7 +115,7 @@ function startAdmissions(t: Test, ns: string): { stop(): Promise<Admissions> } {
       const seconds = (performance.now() - startedAt) / 1_000
       await loop
       await Promise.all(open)
-      return { sent, seconds, failed, ungated, errors, slowestMs: Math.round(slowestMs) }
+      return { sent, seconds, failed, ungated, errors, slowestMs: Math.round(slowestMs), troubleFromTo: trouble?.join(' s to ') ?? 'none' }
     },
   }
 }
