@@ -3,12 +3,13 @@
  * a name is resolved here, every address checked, and the connection goes to the checked address, not to a second answer of DNS.
  */
 
+import type { Http, HttpRequest, HttpResponse } from '#api/http.ts'
 import type { LookupAddress } from 'node:dns'
 import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { Agent, request as undiciRequest, type Dispatcher } from 'undici'
-import { basicAuth, HttpError, type Http, type HttpRequest, type HttpResponse } from '#metrics/provider.ts'
+import { basicAuth, HttpError } from '#metrics/provider.ts'
 
 export type HttpOptions = {
   /** Off in a cluster: the agent's own ports and its sidecars are nobody's metric source. */

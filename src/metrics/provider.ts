@@ -1,5 +1,6 @@
 /** A metric source outside: asks one server for one number. Read this first. */
 
+import type { Http, HttpFault, HttpRequest } from '#api/http.ts'
 import type { Measurement } from '#api/measurement.ts'
 
 /** Where to ask, with what rights, and for which stretch of time. */
@@ -24,25 +25,6 @@ export type MetricProvider = {
   /** What the source says now. Never throws: what cannot be asked is `unavailable`, what has no points is `no-data`. */
   query(query: string, address: MetricAddress, http: Http, signal: AbortSignal): Promise<Measurement>
 }
-
-export type HttpRequest = {
-  readonly method?: 'GET' | 'POST'
-  readonly url: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
-  /** For the whole exchange, a retry included. */
-  readonly deadlineMs: number
-  /** Largest answer that is read; 1 MiB unless said otherwise. */
-  readonly maxBytes?: number
-  readonly insecureSkipVerify?: boolean
-}
-
-export type HttpResponse = { readonly status: number; readonly body: string; readonly location?: string }
-
-/** Sends one request and reads its answer, within deadline and size. Redirects are answers. Rejects with HttpError. */
-export type Http = (request: HttpRequest, signal: AbortSignal) => Promise<HttpResponse>
-
-export type HttpFault = 'timeout' | 'aborted' | 'too-large' | 'denied' | 'unreachable' | 'malformed'
 
 /** An exchange that brought no answer. The message is free of secrets: no header, no query, no user. */
 export class HttpError extends Error {

@@ -1,8 +1,8 @@
 /** Reads the metrics pages of the pods themselves: the default source, which needs no server. */
 
+import type { Http } from '#api/http.ts'
 import type { Role } from '#api/names.ts'
 import { readPage, type CounterNames, type PageCounters } from '#metrics/exposition.ts'
-import type { Http } from '#metrics/provider.ts'
 
 /** `spec.gate`'s words about scraping; all optional. */
 export type ScrapeSettings = CounterNames & {

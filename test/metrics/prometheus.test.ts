@@ -1,6 +1,7 @@
+import type { Http, HttpRequest } from '#api/http.ts'
 import { test } from 'tap'
 import { parsePrometheus, parseSample, prometheus } from '#metrics/prometheus.ts'
-import { HttpError, type Http, type HttpRequest, type MetricAddress } from '#metrics/provider.ts'
+import { HttpError, type MetricAddress } from '#metrics/provider.ts'
 
 const ADDRESS: MetricAddress = { url: 'http://prometheus:9090/prom/', at: 0, intervalSeconds: 60 }
 const SIGNAL = new AbortController().signal

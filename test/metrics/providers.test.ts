@@ -1,3 +1,4 @@
+import type { Http, HttpRequest } from '#api/http.ts'
 import { test } from 'tap'
 import type { Measurement } from '#api/measurement.ts'
 import { parseDatadog } from '#metrics/datadog.ts'
@@ -5,7 +6,7 @@ import { parseDynatrace } from '#metrics/dynatrace.ts'
 import { parseGraphite } from '#metrics/graphite.ts'
 import { parseInflux } from '#metrics/influxdb.ts'
 import { parseNewRelic } from '#metrics/newrelic.ts'
-import { HttpError, type Http, type HttpRequest, type MetricAddress } from '#metrics/provider.ts'
+import { HttpError, type MetricAddress } from '#metrics/provider.ts'
 import { METRIC_PROVIDERS, metricProvider } from '#metrics/registry.ts'
 
 const SIGNAL = new AbortController().signal

@@ -1,5 +1,6 @@
+import type { Http } from '#api/http.ts'
 import { test } from 'tap'
-import { HttpError, type Http } from '#metrics/provider.ts'
+import { HttpError } from '#metrics/provider.ts'
 import { scrapePods, scrapeTargetOf, type ScrapePod } from '#metrics/scrape.ts'
 
 const SIGNAL = new AbortController().signal
