@@ -10,7 +10,7 @@ const SEED = { seed: Number(process.env['PROPERTY_SEED'] ?? -683_875_801) }
 
 t.test('an abort of a broken canary beside a broken primary keeps every promise', {
   todo: 'PROPERTY_SEED=-668601521 finds a counterexample: primary made unready in mid-run, abort, canary scaled to zero by hand',
-})
+}, async (t) => { t.fail('not solved yet') })
 
 t.test('whatever people, mishaps and crashes do to a rollout, it comes to rest and keeps its promises', async (t) => {
   const crashPoints = new Set<string>()
