@@ -1,4 +1,5 @@
 import type { CanaryStatus } from '#api/canary.ts'
+import { canaryReplicasFor } from '#api/replica-weights.ts'
 import { sameRoutes, type Routes } from '#api/routes.ts'
 import type { Effect, Seen } from '#rollout/decision.ts'
 import { timeOf, timestamp, withGate } from '#rollout/status.ts'
@@ -62,7 +63,5 @@ function agrees(seen: Seen, wanted: Routes): boolean {
 /** How many canary pods a weight needs: all that the owner asks for behind a router, a share of them where pods are the weight. */
 export function canaryReplicas(seen: Seen, weight: number): number {
   const wanted = Math.max(1, seen.target?.wantedReplicas ?? 1)
-  if (!seen.provider.weightsByReplicas || weight >= 100 || weight <= 0) return wanted
-  // c / (wanted + c) = weight, with the primary whole; one pod at least, and never more than the primary has.
-  return Math.min(wanted, Math.max(1, Math.round((weight * wanted) / (100 - weight))))
+  return seen.provider.weightsByReplicas && weight > 0 ? canaryReplicasFor(weight, wanted).replicas : wanted
 }

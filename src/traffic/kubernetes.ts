@@ -39,28 +39,6 @@ function shareOf(primaryPods: number, canaryPods: number): number {
   return primaryPods === 0 || canaryPods === 0 ? share : Math.min(99, Math.max(1, share))
 }
 
-export type CanaryReplicas = {
-  readonly replicas: number
-  /** The share of requests that this many pods really give, in percent, not rounded. */
-  readonly effectiveWeight: number
-}
-
-/**
- * How many canary pods beside `primaryReplicas` come nearest to a weight. One at least, and never more than the primary has: so 50 % is the most while
- * the primary stays whole. 0 needs none; at 100 the canary serves alone and needs them all.
- */
-export function canaryReplicasFor(weight: number, primaryReplicas: number): CanaryReplicas {
-  const primary = Math.max(1, primaryReplicas)
-  if (weight <= 0) return { replicas: 0, effectiveWeight: 0 }
-  if (weight >= 100) return { replicas: primary, effectiveWeight: 100 }
-  const weightOf = (replicas: number): number => (100 * replicas) / (primary + replicas)
-  const exact = (weight * primary) / (100 - weight)
-  const within = (replicas: number): number => Math.min(primary, Math.max(1, replicas))
-  const [low, high] = [within(Math.floor(exact)), within(Math.ceil(exact))]
-  const replicas = weight - weightOf(low) <= weightOf(high) - weight ? low : high
-  return { replicas, effectiveWeight: weightOf(replicas) }
-}
-
 function renderServing(canary: Canary, serving: Serving, objects: ObjectReader): readonly KubeObject[] {
   const { apex, target, primary } = partsOf(canary, objects)
   // Without an apex or a target there is nothing whose selector could change: the Services are made first.

@@ -1,10 +1,10 @@
 import { test } from 'tap'
 import type { Canary } from '#api/canary.ts'
 import type { KubeObject, Service, Workload } from '#api/objects.ts'
+import { canaryReplicasFor } from '#api/replica-weights.ts'
 import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
 import { servingOf } from '#api/selectors.ts'
 import { TRAFFIC_PROVIDERS } from '#traffic/registry.ts'
-import { canaryReplicasFor } from '#traffic/kubernetes.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { canaryOf, createCluster, deployment, object, service, type Cluster } from './cluster.ts'
 

@@ -1,14 +1,9 @@
 import { ANNOTATION_REPLICAS } from '#api/names.ts'
+import { canaryReplicasFor } from '#api/replica-weights.ts'
 import { weightSteps } from '#policy/analysis.ts'
 import { TOLERATED_WEIGHT_ERROR } from '#policy/bounds.ts'
 import { providerOf } from '#policy/traffic-provider.ts'
 import type { Rule } from '#policy/rule.ts'
-
-/** Without a router the pods are the weight: `canary / (primary + canary)`, the primary whole and never more canaries than primaries. */
-const servedShare = (weight: number, replicas: number): number => {
-  const pods = weight >= 100 ? replicas : Math.min(replicas, Math.max(1, Math.round((weight * replicas) / (100 - weight))))
-  return weight >= 100 ? 100 : (100 * pods) / (replicas + pods)
-}
 
 export const replicaWeights: Rule = {
   id: 'replica-weights',
@@ -22,7 +17,7 @@ export const replicaWeights: Rule = {
     const replicas = Math.max(1, Number(target.metadata.annotations?.[ANNOTATION_REPLICAS] ?? target.spec.replicas ?? 1) || 1)
     const missed = weightSteps(canary.spec)
       .filter(({ weight }) => weight >= 1 && weight <= 100)
-      .map(({ weight }) => ({ weight, served: servedShare(weight, replicas) }))
+      .map(({ weight }) => ({ weight, served: canaryReplicasFor(weight, replicas).effectiveWeight }))
       .filter(({ weight, served }) => Math.abs(weight - served) > TOLERATED_WEIGHT_ERROR)
     const [first] = missed
     if (!first) return []
@@ -30,7 +25,7 @@ export const replicaWeights: Rule = {
     return [{
       field: weightSteps(canary.spec)[0]?.field.replace(/\[.*$/, '') ?? 'spec.analysis',
       message: `${replicas} replica${replicas === 1 ? '' : 's'} of ${target.metadata.name} serve ${all}`,
-      fix: `use weights that the pods can serve, such as ${Math.round(servedShare(1, replicas))}, more replicas, or a provider with a router`,
+      fix: `use weights that the pods can serve, such as ${Math.round(canaryReplicasFor(1, replicas).effectiveWeight)}, more replicas, or a provider with a router`,
     }]
   },
 }
