@@ -91,8 +91,6 @@ export type KubeClient = {
   watch(apiVersion: string, kind: string, options: WatchOptions): AsyncIterable<WatchEvent>
   /** Any other path, such as a SubjectAccessReview. Answers the parsed body. */
   raw(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, options?: RawOptions): Promise<unknown>
-  /** Whether the API server serves this kind now, asked again after a minute: a missing provider CRD is known, not guessed. */
-  hasKind(apiVersion: string, kind: string): Promise<boolean>
   /** Ends idle connections; open watches are the caller's to abort. */
   close(): Promise<void>
 }
@@ -232,7 +230,13 @@ export function createKubeClient(config: ClusterConfig, options: KubeClientOptio
       const { namespace, labelSelector, fieldSelector, limit: pageSize, continue: token, resourceVersion, ...rest } = told
       const { path, resource } = await place({ apiVersion, kind, ...(namespace ? { namespace } : {}) })
       const query = queryOf({ labelSelector, fieldSelector, limit: pageSize?.toString(), continue: token, resourceVersion })
-      return kubeList<T>(apiVersion, kind, await call('GET', path + query, { timeoutMs: LIST_TIMEOUT_MS, ...rest, verb: 'list', resource }))
+      try {
+        return kubeList<T>(apiVersion, kind, await call('GET', path + query, { timeoutMs: LIST_TIMEOUT_MS, ...rest, verb: 'list', resource }))
+      } catch (err) {
+        // A whole kind that is missing has lost its definition, and may come back elsewhere.
+        if (isNotFound(err)) discovery.forget(apiVersion)
+        throw err
+      }
     },
     create: async (object, told = {}) => await write('POST', 'create', refOf(object), object, { ...told, collection: true }),
     apply: async (object, told) => await write('PATCH', 'apply', refOf(object), object, { ...told, contentType: APPLY_CONTENT_TYPE }),
@@ -246,7 +250,6 @@ export function createKubeClient(config: ClusterConfig, options: KubeClientOptio
     watch,
     raw: async (method, path, { query, body, contentType, ...rest } = {}) =>
       await call(method, path + queryOf(query ?? {}), { ...rest, verb: method.toLowerCase(), resource: 'raw', body, ...(contentType ? { contentType } : {}) }),
-    hasKind: async (apiVersion, kind) => await discovery.has(apiVersion, kind),
     close: async () => await transport.close(),
   }
 }

@@ -46,15 +46,18 @@ export const groupPath = (apiVersion: string): string => (apiVersion.includes('/
 export type Discovery = {
   /** Throws a 404 when the kind is not served. */
   find(apiVersion: string, kind: string): Promise<Resource>
-  has(apiVersion: string, kind: string): Promise<boolean>
+  /** The next look at a kind of this group and version asks again. */
+  forget(apiVersion: string): void
 }
 
-/** How long an answer of discovery is believed; a CRD that appears is found after this long at most. */
-const DISCOVERY_TTL_MS = 60_000
-/** A missing kind is asked for again sooner: somebody is probably installing it. */
+/** How long a kind is believed to be missing (ms): somebody is probably installing it. */
 const MISSING_TTL_MS = 5_000
 
-/** Looks kinds up by group and version. `ask` answers the parsed APIResourceList, or undefined for a group that is not there. */
+/**
+ * Looks kinds up by group and version. One that was found is not asked for again until it is forgotten: its place cannot change while it is
+ * served, and a watch that goes on must not cost a request more. `ask` answers the parsed APIResourceList, or undefined for a group that
+ * is not there.
+ */
 export function createDiscovery(ask: (path: string) => Promise<unknown>, now: () => number): Discovery {
   type Group = { readonly at: number; readonly kinds: ReadonlyMap<string, Resource> }
   const groups = new Map<string, Group>()
@@ -62,7 +65,7 @@ export function createDiscovery(ask: (path: string) => Promise<unknown>, now: ()
   async function lookUp(apiVersion: string, kind: string): Promise<Resource | undefined> {
     const kept = groups.get(apiVersion)
     const found = kept?.kinds.get(kind)
-    if (kept && now() - kept.at < (found ? DISCOVERY_TTL_MS : MISSING_TTL_MS)) return found
+    if (found || (kept && now() - kept.at < MISSING_TTL_MS)) return found
     const group = { at: now(), kinds: kindsOf(await ask(groupPath(apiVersion))) }
     groups.set(apiVersion, group)
     return group.kinds.get(kind)
@@ -73,7 +76,7 @@ export function createDiscovery(ask: (path: string) => Promise<unknown>, now: ()
       if (!resource) throw new KubeError({ status: 404, reason: 'NotFound', message: `${apiVersion} ${kind} is not served by this API server` })
       return resource
     },
-    has: async (apiVersion, kind) => (await lookUp(apiVersion, kind)) !== undefined,
+    forget: (apiVersion) => { groups.delete(apiVersion) },
   }
 }
 

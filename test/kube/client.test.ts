@@ -156,23 +156,29 @@ test('every request is reported with its verb, resource and status', async (t) =
   t.ok(records.every(({ seconds }) => seconds >= 0))
 })
 
-test('a kind that is not in the table is discovered, once a minute', async (t) => {
+test('a kind that is not in the table is discovered once, and again when its definition went', async (t) => {
   const fake = createFakeKube()
-  fake.serve('traefik.io/v1alpha1', 'TraefikService')
+  const [apiVersion, kind] = ['traefik.io/v1alpha1', 'TraefikService']
   let at = 0
   const { client, records } = await connect(t, fake, { now: () => at })
-  const object = { apiVersion: 'traefik.io/v1alpha1', kind: 'TraefikService', metadata: { name: 'a', namespace: 'shop' }, spec: {} }
-  await client.create(object)
-  await client.get({ apiVersion: object.apiVersion, kind: object.kind, namespace: 'shop', name: 'a' })
-  t.same(records.map(({ verb }) => verb), ['discover', 'create', 'get'])
-  t.equal(await client.hasKind('traefik.io/v1alpha1', 'TraefikService'), true)
-  fake.unserve('traefik.io/v1alpha1', 'TraefikService')
-  t.equal(await client.hasKind('traefik.io/v1alpha1', 'TraefikService'), true)
-  at += 60_000
-  t.equal(await client.hasKind('traefik.io/v1alpha1', 'TraefikService'), false)
-  fake.serve('traefik.io/v1alpha1', 'TraefikService')
+  const asked = (): readonly string[] => records.splice(0).map(({ verb, status }) => `${verb} ${status}`)
+  await t.rejects(client.list(apiVersion, kind), /not served|no such path/)
+  fake.serve(apiVersion, kind)
+  t.same(asked(), ['discover 404'], 'a list of a kind that is not served')
+  await t.rejects(client.list(apiVersion, kind), /not served|no such path/)
+  t.same(asked(), [], 'a missing kind is believed to be missing for 5 s')
   at += 5_000
-  t.equal(await client.hasKind('traefik.io/v1alpha1', 'TraefikService'), true)
+  await client.list(apiVersion, kind)
+  t.same(asked(), ['discover 200', 'list 200'], 'then it is found')
+  at += 3_600_000
+  await client.list(apiVersion, kind)
+  t.same(asked(), ['list 200'], 'and not asked for again, however long that is ago')
+  fake.unserve(apiVersion, kind)
+  await t.rejects(client.list(apiVersion, kind), /not served|no such path/)
+  t.same(asked(), ['list 404'], 'its definition is deleted')
+  fake.serve(apiVersion, kind)
+  await client.list(apiVersion, kind)
+  t.same(asked(), ['discover 200', 'list 200'], 'and comes back')
 })
 
 test('a name from outside cannot leave its place in the path', async (t) => {

@@ -2,7 +2,6 @@ import type { KubeObject, ObjectRef } from '#api/objects.ts'
 import type { KubeClient, KubeList, WatchEvent, WatchOptions } from '#kube/client.ts'
 import { isNotFound, KubeError } from '#kube/error.ts'
 import { faultError, type FakeApi, type FakeRequest, type ListAnswer } from './api.ts'
-import { kindKey } from './kinds.ts'
 import { copy, type Stored } from './values.ts'
 
 export type RawHandler = (method: string, path: string, body: unknown) => unknown
@@ -90,7 +89,6 @@ export function createInProcessClient(api: FakeApi, raw: () => RawHandler | unde
       if (!handler) throw new KubeError({ status: 404, reason: 'NotFound', message: `nothing answers ${method} ${path}: set rawHandler` })
       return copy(handler(method, path, body))
     },
-    hasKind: async (apiVersion, kind) => api.db.kinds.has(kindKey(apiVersion, kind)),
     close: async () => {},
   }
 }
