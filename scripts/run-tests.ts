@@ -3,8 +3,9 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { Parser } from 'tap-parser'
 
 /**
- * Runs the test files, those that need no cluster side by side, then those on the real cluster one after another, since they measure
- * what users see on two cores. Ends with the line `N passed, N failed, N skipped`, which counts assertions of both.
+ * Runs the test files: those that need no cluster side by side, then those on the real cluster that keep to their own namespaces, a few
+ * at a time, then those that disturb or measure the whole cluster one after another. Ends with the line `N passed, N failed, N skipped`,
+ * which counts assertions of all.
  *
  *   run-tests.ts            everything
  *   run-tests.ts quick      only what needs no cluster
@@ -13,7 +14,10 @@ import { Parser } from 'tap-parser'
 const OLDEST_NODE = 24
 /** A file of cluster tests: several releases, each as long as its analysis takes (seconds). */
 const CLUSTER_FILE_SECONDS = 900
+/** They wait for pods and intervals most of their time. */
+const CLUSTER_FILES_AT_ONCE = 3
 const isOnCluster = (file: string): boolean => file.startsWith('test/cluster/')
+const isBesideOthers = (file: string): boolean => isOnCluster(file) && readFileSync(file, 'utf8').includes('await beginBesideOthers(t)')
 
 type Counts = { readonly passed: number; readonly failed: number; readonly skipped: number }
 
@@ -24,9 +28,11 @@ if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
 mkdirSync('.tap', { recursive: true })
 const [first, ...rest] = process.argv.slice(2)
 const named = first === undefined || first === 'quick' ? filesBelow('test') : [first, ...rest]
+const onCluster = first === 'quick' ? [] : named.filter(isOnCluster)
 const phases = [
   { name: 'quick', files: named.filter((file) => !isOnCluster(file)), options: [] },
-  { name: 'cluster', files: first === 'quick' ? [] : named.filter(isOnCluster), options: ['--jobs=1', `--timeout=${CLUSTER_FILE_SECONDS}`] },
+  { name: 'cluster', files: onCluster.filter(isBesideOthers), options: [`--jobs=${CLUSTER_FILES_AT_ONCE}`, `--timeout=${CLUSTER_FILE_SECONDS}`] },
+  { name: 'cluster-alone', files: onCluster.filter((file) => !isBesideOthers(file)), options: ['--jobs=1', `--timeout=${CLUSTER_FILE_SECONDS}`] },
 ]
 const total = phases.filter(({ files }) => files.length > 0).map(({ name, files, options }) => run(name, files, options))
   .reduce((sum, counts) => ({ passed: sum.passed + counts.passed, failed: sum.failed + counts.failed, skipped: sum.skipped + counts.skipped }), { passed: 0, failed: 0, skipped: 0 })

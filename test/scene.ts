@@ -98,11 +98,11 @@ export async function waitFor<T>(what: string, look: () => Promise<T | undefined
 }
 
 /**
- * Takes the cluster for this file alone, until its process ends: tap runs two files at a time, and these tests measure and disturb.
- * The kernel frees the lock, also after a crash.
+ * Takes the cluster until this file's process ends: alone, or beside others that take it so, too. The kernel frees the lock, also after
+ * a crash.
  */
-async function takeTurn(t: Test): Promise<void> {
-  const holder = spawn('flock', [join(STATE, 'test.lock'), 'sh', '-c', 'echo taken; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] })
+async function takeTurn(t: Test, how: '--exclusive' | '--shared'): Promise<void> {
+  const holder = spawn('flock', [how, join(STATE, 'test.lock'), 'sh', '-c', 'echo taken; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] })
   await new Promise<void>((resolve, reject) => {
     holder.stdout.once('data', () => resolve())
     holder.once('error', reject)
@@ -114,11 +114,20 @@ async function takeTurn(t: Test): Promise<void> {
   })
 }
 
-/** First thing in each file of cluster tests: its turn on the cluster, and the product of this working tree in it. */
+/** First thing in each file of cluster tests: its turn on the cluster, and the product of this working tree in it. Nobody else is there meanwhile. */
 export async function begin(t: Test): Promise<void> {
+  await beginAs(t, '--exclusive')
+}
+
+/** The same for files that keep to their own namespaces and disturb nobody: several of them run side by side. */
+export async function beginBesideOthers(t: Test): Promise<void> {
+  await beginAs(t, '--shared')
+}
+
+async function beginAs(t: Test, how: '--exclusive' | '--shared'): Promise<void> {
   t.setTimeout(LONGEST_FILE_MS)
   if (skip) return
-  await takeTurn(t)
+  await takeTurn(t, how)
   await installed()
 }
 

@@ -1,12 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { t, test, type Test } from 'tap'
 import {
-  applyYaml, begin, canary, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, shop, skip,
+  applyYaml, beginBesideOthers, canary, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, shop, skip,
   startLoad, waitFor, type LoadSummary,
 } from '../scene.ts'
 
 /** A running target is taken over, and given back, while people use it: three replicas, through a router and on the Service itself. */
-await begin(t)
+await beginBesideOthers(t)
 
 const MIN_REQUESTS = 2_000
 const RATE = 70

@@ -1,12 +1,12 @@
 import { t, test } from 'tap'
 import type { KubeObject } from '#api/objects.ts'
 import {
-  adoptedShop, annotationsOf, applyYaml, begin, canary, deployment, events, getCanary, imageOf, kubectl, namespace, phase, reaches, run, serviceUrl, shop, skip,
+  adoptedShop, annotationsOf, applyYaml, beginBesideOthers, canary, deployment, events, getCanary, imageOf, kubectl, namespace, phase, reaches, run, serviceUrl, shop, skip,
   startLoad, waitFor,
 } from '../scene.ts'
 
 /** The ordinary commands, typed by somebody who has never heard of CanaryGate, on a target that it has adopted. */
-await begin(t)
+await beginBesideOthers(t)
 // Each case has its own namespace and mostly waits: four at a time keep two cores busy enough.
 t.jobs = 4
 
