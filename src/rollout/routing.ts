@@ -36,7 +36,7 @@ export function route(status: CanaryStatus, seen: Seen, wanted: Routes, now: num
   if (seen.routes && wanted.primary > seen.routes.primary && !mayGoHome(seen)) {
     return { status: withGate(status, { routesAt: undefined, routesFor: mark }), effects: [], settled: false, isInForce: false, wakeAt: undefined }
   }
-  if (!seen.routes || !agrees(seen, wanted)) {
+  if (!agrees(seen, wanted)) {
     // Others changed what had been in force. That it was is forgotten first, by a write of its own: put back and not noted, it would count as settled.
     if (status.gate?.routesFor === mark && status.gate.routesAt !== undefined) {
       return { status: withGate(status, { routesAt: undefined }), effects: [], settled: false, isInForce: false, wakeAt: now }
@@ -52,12 +52,13 @@ export function route(status: CanaryStatus, seen: Seen, wanted: Routes, now: num
   return { status, effects: [], settled: now >= settledAt, isInForce: true, wakeAt: now >= settledAt ? undefined : settledAt }
 }
 
-/** Replica ratios are read back rounded by whole pods: there, "some weight" agrees with "some weight". */
+/**
+ * Replica ratios are read back rounded by whole pods, and a canary without pods looks like all weight on the primary: there, what the apex selects
+ * is what was asked of it.
+ */
 function agrees(seen: Seen, wanted: Routes): boolean {
-  if (!seen.routes) return false
-  if (!seen.provider.weightsByReplicas) return sameRoutes(seen.routes, wanted)
-  const split = (routes: Routes) => routes.canary > 0 && routes.canary < 100
-  return split(wanted) ? seen.apex === 'both' : sameRoutes(seen.routes, wanted)
+  if (seen.provider.weightsByReplicas) return seen.apex === (wanted.canary <= 0 ? 'primary' : wanted.canary >= 100 ? 'canary' : 'both')
+  return seen.routes !== undefined && sameRoutes(seen.routes, wanted)
 }
 
 /** How many canary pods a weight needs: all that the owner asks for behind a router, a share of them where pods are the weight. */

@@ -48,6 +48,8 @@ export const terminating: PhaseStep = (before, seen, now) => {
   }
   const settledAt = (timeOf(before.gate?.routesAt) ?? now) + seen.provider.settleMs
   if (now < settledAt) return here([], settledAt)
+  // Put back by others since: what they point at is about to go.
+  if (seen.routes) return here([{ kind: 'releaseRoutes' }], now + seen.provider.settleMs)
   return {
     status: before,
     effects: [{ kind: 'forgetTarget' }, { kind: 'removeFinalizer' }],

@@ -1,0 +1,32 @@
+import type { Fault } from './model-agent.ts'
+import type { Action, Scenario } from './scenarios.ts'
+
+/** Runs that broke a promise once, as small as they could be made: they are run first, whatever the seed. */
+
+const calm = { isAdopted: true, faults: [], lags: [], ends: 'promote', metrics: 'good' } as const
+const after = (action: Action, ...pauses: readonly number[]): Scenario['steps'][number] => ({ action, pauses })
+const none: Fault = 'none'
+
+export const COUNTEREXAMPLES: readonly { readonly name: string; readonly scenario: Scenario }[] = [
+  {
+    // On replica ratios a canary without pods looks like "all weight on the primary" while the apex still selects both.
+    name: 'an abort beside a broken primary, the canary scaled to zero by hand: the apex goes back to the primary alone',
+    scenario: {
+      ...calm, spec: 2,
+      steps: [
+        after({ do: 'image', revision: 'v2' }, 0), after({ do: 'broken', role: 'primary', is: true }, 6_000), after({ do: 'metrics', metrics: 'good' }, 1_100),
+        after({ do: 'command', command: 'abort' }), after({ do: 'editWorkload', role: 'canary', how: 'zero' }),
+      ],
+    },
+  },
+  {
+    name: 'routes put back by others after they were released for a deletion: they leave again before the primary goes',
+    scenario: {
+      ...calm, spec: 0, faults: [none, none, none, 'lost', none], lags: [1, 0, 0, 5, 0, 0],
+      steps: [
+        after({ do: 'image', revision: 'v2' }, 0), after({ do: 'delete' }, 3_000), after({ do: 'editRoutes', weight: 37 }, 0, 6_000),
+        after({ do: 'image', revision: 'v2' }, 0, 3_000), after({ do: 'editRoutes', weight: 37 }),
+      ],
+    },
+  },
+]
