@@ -1,16 +1,17 @@
 import type { Http } from '#api/http.ts'
-import type { Canary, JudgeMode } from '#api/canary.ts'
+import type { Canary } from '#api/canary.ts'
 import { parseDuration } from '#api/duration.ts'
 import { LABEL_ROLE, type Role } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
 import type { Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
-import { createConfig, type JudgeConfig, type MetricSettings } from '#judge/config.ts'
+import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig } from '#judge/config.ts'
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
+import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 import type { JudgeState, Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
-import { absorbRound, EMPTY_EMBEDDED, ERRORS, LATENCY, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
+import { absorbRound, EMPTY_EMBEDDED, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
 import { scrapePods, scrapeTargetOf, type ScrapePod, type ScrapeSettings } from '#metrics/scrape.ts'
 import type { JudgementSeen, Seen } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
@@ -38,10 +39,8 @@ type Watch = {
   readonly weight: number
 }
 
-const POLL_SECONDS = 5
 /** A round must end within the skew that a poll may have: a fifth of it. */
-const ROUND_DEADLINE_MS = (POLL_SECONDS * 1_000) / 5
-const LATENCY_TOLERANCE = 2
+const ROUND_DEADLINE_MS = (DEFAULT_POLL_SECONDS * 1_000) / 5
 
 export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
   const watches = new Map<string, Watch>()
@@ -54,11 +53,11 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
       deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now, names: settingsOf(canary),
     })
     const at = now()
-    const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, { weight, pollSeconds: POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary) })
+    const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, { weight, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary) })
     if (problems.length > 0) log.debug({ canary: objectKey(canary.metadata), problems }, 'pods scraped with problems')
-    const fresh = { ...watch, embedded, weight, nextAt: at + POLL_SECONDS * 1_000 }
+    const fresh = { ...watch, embedded, weight, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
     if (!counted) return fresh
-    const config = watch.config ?? configOf(canary, embedded)
+    const config = watch.config ?? createConfig(judgeSettingsOf(canary.spec, embedded.bounds))
     const state = watch.state ?? createState(config, memories.get(objectKey(canary.metadata)))
     const judged = judge(state, { ...counted, metrics: Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name))) }, config)
     return { ...fresh, config, state: judged.state, last: judged, nextAt: at + secondsToNextPoll(judged.state, skewSeconds, config) * 1_000 }
@@ -82,10 +81,10 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
       const isDue = now() >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0)
       const next = isDue ? await poll(canary, seen, watch).catch((err: unknown) => {
         log.error({ err, canary: key }, 'pods could not be watched')
-        return { ...watch, nextAt: now() + POLL_SECONDS * 1_000 }
+        return { ...watch, nextAt: now() + DEFAULT_POLL_SECONDS * 1_000 }
       }) : watch
       watches.set(key, next)
-      const mode = judgeMode(canary)
+      const mode = judgeMode(canary.spec)
       const judgement = next.last && mode !== 'off' ? { mode, verdict: next.last.verdict, words: next.last.reason } : undefined
       return { judgement, nextAt: next.nextAt }
     },
@@ -103,10 +102,6 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
 /** Seconds that some metric of this Canary looks back; ten minutes at least, so that a change of settings in mid-run finds its data. */
 const longestWindow = (canary: Canary): number =>
   Math.max(600, ...(canary.spec.analysis.metrics ?? []).map(({ interval }) => (parseDuration(interval ?? '') ?? 0) / 1_000))
-
-/** A Canary that a person wrote keeps Flagger's verdicts unless it asks for more; one of ours has the judge. */
-export const judgeMode = (canary: Canary): JudgeMode =>
-  canary.spec.gate?.judge?.mode ?? (canary.spec.gate?.generated ? 'enforce' : 'warn')
 
 function settingsOf(canary: Canary): ScrapeSettings {
   const { port, path, requests, duration } = canary.spec.gate?.scrape ?? {}
@@ -145,22 +140,4 @@ function scrapePod(pod: PodView, settings: ScrapeSettings): ScrapePod | undefine
     ...target, name: pod.metadata.name, ip, startedAtMs: Date.parse(startedAt), ready: ready?.status === 'True',
     ...(ready?.status === 'True' && ready.lastTransitionTime ? { readyAtMs: Date.parse(ready.lastTransitionTime) } : {}),
   }
-}
-
-/** The judge's settings from the Canary's thresholds: 99 % success is a limit of 1 % errors, a p99 of 500 ms one of 1 % slower than that. */
-function configOf(canary: Canary, embedded: EmbeddedState): JudgeConfig {
-  const { alpha, tolerance, floor } = canary.spec.gate?.judge ?? {}
-  const bound = (name: string) => canary.spec.analysis.metrics?.find((metric) => metric.name === name)
-  const success = bound('request-success-rate')
-  const minimum = success?.thresholdRange?.min ?? success?.threshold
-  const maximum = bound('error-rate')?.thresholdRange?.max
-  const limit = minimum !== undefined && minimum >= 0 && minimum < 100 ? (100 - minimum) / 100 : maximum !== undefined && maximum > 0 ? maximum / 100 : undefined
-  const duration = bound('request-duration')
-  const slo = duration?.thresholdRange?.max ?? duration?.threshold
-  const common = { ...(tolerance === undefined ? {} : { tolerance }), ...(floor === undefined ? {} : { floor }) }
-  const metrics: MetricSettings[] = [{ name: ERRORS, kind: 'rate', ...(limit === undefined ? {} : { limit }), ...common }]
-  if (slo !== undefined && embedded.bounds.length > 0) {
-    metrics.push({ name: LATENCY, kind: 'histogram', bounds: embedded.bounds, slo, limit: 0.01, ...common, tolerance: tolerance ?? LATENCY_TOLERANCE })
-  }
-  return createConfig({ metrics, pollSeconds: POLL_SECONDS, ...(alpha === undefined ? {} : { alpha }) })
 }

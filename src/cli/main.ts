@@ -9,8 +9,10 @@ const USAGE = `usage: kubectl-canary <command> [options]
                                  run a rollout on a virtual clock: a unit test of its settings
   plan -f canary.yaml [--name NAME] [-o text|json]
                                  steps, duration, time to a rollback, worst-case exposure
+  replay --counts FILE [-f canary.yaml] [--name NAME] [-o text|json]
+                                 the judge on recorded counts, poll by poll
   replay --vectors FILE [-o text|json]
-                                 the judge's answers to recorded counts
+                                 answers to recordings of several kinds: judge, increase, plan
   lint -f canary.yaml [-o ...]   what admission would refuse; see lint --help
   policy explain deployment/NAME [-n NAMESPACE] [-f FILE|DIR]
                                  what holds for a workload, and which policies say so
@@ -30,7 +32,7 @@ type Output = { readonly out: (text: string) => void; readonly err: (text: strin
 const stdio: Output = { out: (text) => { process.stdout.write(text) }, err: (text) => { process.stderr.write(text) } }
 
 const COMMAND_OPTIONS = {
-  filename: { type: 'string', short: 'f' }, scenario: { type: 'string' }, vectors: { type: 'string' }, name: { type: 'string' },
+  filename: { type: 'string', short: 'f' }, scenario: { type: 'string' }, vectors: { type: 'string' }, counts: { type: 'string' }, name: { type: 'string' },
   namespace: { type: 'string', short: 'n', default: 'default' }, reason: { type: 'string' }, timeout: { type: 'string', default: '1h' },
   kubeconfig: { type: 'string' }, output: { type: 'string', short: 'o', default: 'text' }, help: { type: 'boolean', short: 'h' },
 } as const
@@ -100,8 +102,11 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
       return print(planFile(needed('filename', '-f canary.yaml'), values.name), planText)
     }
     case 'replay': {
-      const { replayFile, replayText } = await import('#cli/replay.ts')
-      return print(replayFile(needed('vectors', '--vectors FILE')), replayText)
+      const { replayCountsFile, replayVectorsFile, countsText, vectorsText } = await import('#cli/replay.ts')
+      const { counts, vectors, filename, name } = values
+      if (counts !== undefined && vectors !== undefined) throw new InputError('--counts and --vectors are two different things: give one of them')
+      if (counts !== undefined) return print(replayCountsFile(counts, filename, name), countsText)
+      return print(replayVectorsFile(needed('vectors', '--counts FILE or --vectors FILE')), vectorsText)
     }
     default:
       throw new InputError(`unknown command; use one of simulate, plan, replay, lint, policy, watch, ${COMMANDS.join(', ')}, version, help`)

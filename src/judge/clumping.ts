@@ -9,7 +9,7 @@ import type { JudgeConfig } from '#judge/config.ts'
 export type Clumping = {
   readonly num: number
   readonly den: number
-  /** Requests and events of the primary in the last poll with traffic, for services of one pod. */
+  /** Requests and events of the primary in the last poll, for services of one pod. */
   readonly last?: readonly [n: number, k: number]
 }
 
@@ -23,13 +23,9 @@ export function phiOf(clumping: Clumping, { prior, cap }: JudgeConfig['clumping'
   return Math.min(cap, Math.max(1, (prior + clumping.num) / (prior + clumping.den)))
 }
 
-/**
- * What is known after one more poll of the primary. A poll without traffic teaches nothing and makes nothing forgotten, or a quiet
- * night would lead to a first busy minute that is judged as if failures were independent.
- */
+/** What is known after one more poll of the primary. Without traffic it teaches nothing, and only time goes by. */
 export function learnClumping(clumping: Clumping, whole: PodCounts, pods: readonly PodCounts[] | undefined, config: JudgeConfig['clumping']): Clumping {
   const busy = (pods ?? []).filter(([n]) => n > 0)
-  if (whole[0] <= 0 && busy.length === 0) return clumping
   const [num, den] = busy.length >= 2 ? acrossPods(busy) : againstLastPoll(busy[0] ?? whole, clumping.last)
   const keep = 2 ** (-1 / config.halfLife)
   return {

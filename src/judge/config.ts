@@ -48,21 +48,25 @@ export type JudgeConfig = {
   readonly metrics: readonly JudgedMetric[]
 }
 
+export const DEFAULT_ALPHA = 0.01
+export const DEFAULT_POLL_SECONDS = 5
 /** Errors: a fresh pod is rarely identical, and 1.5 times 0.5 % is nobody's incident. */
 export const DEFAULT_TOLERANCE = 1.5
 /** Ten times worse than one in a million is not worth a rollback. */
-export const DEFAULT_FLOOR = 0.001
+const DEFAULT_FLOOR = 0.001
 /** With a limit, what is a tenth of it is not worth a rollback either. */
-export const FLOOR_SHARE_OF_LIMIT = 0.1
+const FLOOR_SHARE_OF_LIMIT = 0.1
+/** Rate of events at or under which a canary is never worse, where nobody said otherwise. */
+export const floorAt = (limit: number | undefined): number => (limit === undefined ? DEFAULT_FLOOR : limit * FLOOR_SHARE_OF_LIMIT)
 /** From this weight (percent) on there is no primary left that is worth comparing with. */
 export const ALONE_WEIGHT = 90
 
 const DEFAULTS = {
-  alpha: 0.01,
+  alpha: DEFAULT_ALPHA,
   beta: 0.05,
   leaveOneOut: 20,
   goodRatio: 2,
-  pollSeconds: 5,
+  pollSeconds: DEFAULT_POLL_SECONDS,
   confirmationSeconds: 1,
   confirmations: 3,
   dwell: { polls: 2, seconds: 30, requests: 100 },
@@ -77,11 +81,19 @@ export type MetricSettings = {
   readonly gating?: boolean
 } & ({ readonly kind: 'rate' } | { readonly kind: 'histogram'; readonly bounds: readonly number[]; readonly slo?: number })
 
-export type JudgeSettings = Partial<Omit<JudgeConfig, 'metrics'>> & { readonly metrics: readonly MetricSettings[] }
+export type JudgeSettings = Partial<Omit<JudgeConfig, 'metrics' | 'dwell' | 'clumping'>> & {
+  readonly dwell?: Partial<JudgeConfig['dwell']>
+  readonly clumping?: Partial<JudgeConfig['clumping']>
+  readonly metrics: readonly MetricSettings[]
+}
 
 /** Settings with every default filled in. Throws a RangeError for numbers that the mathematics has no meaning for. */
 export function createConfig(settings: JudgeSettings): JudgeConfig {
-  const config = { ...DEFAULTS, ...settings, metrics: settings.metrics.map(completeMetric) }
+  const config = {
+    ...DEFAULTS, ...settings,
+    dwell: { ...DEFAULTS.dwell, ...settings.dwell }, clumping: { ...DEFAULTS.clumping, ...settings.clumping },
+    metrics: settings.metrics.map(completeMetric),
+  }
   const faults = faultsOf(config)
   if (faults.length > 0) throw new RangeError(`judge: ${faults.join('; ')}`)
   return config
@@ -91,7 +103,7 @@ function completeMetric(metric: MetricSettings): JudgedMetric {
   return {
     ...metric,
     tolerance: metric.tolerance ?? DEFAULT_TOLERANCE,
-    floor: metric.floor ?? (metric.limit === undefined ? DEFAULT_FLOOR : metric.limit * FLOOR_SHARE_OF_LIMIT),
+    floor: metric.floor ?? floorAt(metric.limit),
     gating: metric.gating ?? true,
   }
 }
@@ -103,6 +115,11 @@ function faultsOf(config: JudgeConfig): string[] {
   claim(new Set(config.metrics.map(({ name }) => name)).size === config.metrics.length, 'two metrics of one name')
   for (const key of ['alpha', 'beta'] as const) claim(config[key] > 0 && config[key] < 1, `${key} is not between 0 and 1`)
   for (const key of ['leaveOneOut', 'goodRatio'] as const) claim(config[key] >= 1, `${key} is under 1`)
+  claim(config.pollSeconds > 0, 'pollSeconds is not above 0')
+  for (const [key, value] of Object.entries(config.dwell)) claim(value >= 0, `dwell.${key} is under 0`)
+  claim(config.clumping.prior > 0, 'clumping.prior is not above 0')
+  claim(config.clumping.cap >= 1, 'clumping.cap is under 1')
+  claim(config.clumping.halfLife > 0, 'clumping.halfLife is not above 0')
   for (const metric of config.metrics) {
     claim(metric.tolerance >= 1 && Number.isFinite(metric.tolerance), `${metric.name}: tolerance is under 1`)
     claim(metric.floor >= 0 && metric.floor < 1, `${metric.name}: floor is not in [0, 1)`)

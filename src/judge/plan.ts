@@ -8,6 +8,8 @@ const OVERSHOOT = 2.5
 const PROOF_OVERSHOOT = 0.5
 /** p90 of the time to a verdict, in medians. */
 const P90_IN_MEDIANS = 2
+/** A regression worth telling, where nobody says otherwise: so many times the limit. */
+export const BAD_IN_LIMITS = 2
 /** A primary without a failure so far still fails sometimes. */
 const LEAST_RATE = 1e-9
 
@@ -31,7 +33,8 @@ export type DetectionTerms = {
 
 export type Detection =
   | { readonly kind: 'never'; readonly why: 'within tolerance' | 'under floor' | 'no requests' | 'no primary' }
-  | { readonly kind: 'after'; readonly canaryRequests: number; readonly medianSeconds: number; readonly p90Seconds: number }
+  | { readonly kind: 'after'; /** Growth of ln evidence per canary request, against "not worse" and against "not material". */ readonly growth: readonly [worse: number, material: number]
+    readonly canaryRequests: number; readonly medianSeconds: number; readonly p90Seconds: number }
 
 /**
  * How long until a canary of that rate is found worse. Against simulations, medians above 25 s are met within -11 to +32 %; shorter
@@ -47,9 +50,10 @@ export function planDetection(terms: DetectionTerms): Detection {
   if (q <= floor) return { kind: 'never', why: 'under floor' }
   const v = (100 - weight) / weight
   const worse = q * Math.log(rho / tolerance) - (q + p * v) * Math.log((rho + v) / (tolerance + v))
-  const canaryRequests = (terms.phi * (Math.log(terms.metrics / terms.alpha) + OVERSHOOT)) / Math.min(worse, floor > 0 ? divergence(q, floor) : Infinity)
+  const material = floor > 0 ? divergence(q, floor) : Infinity
+  const canaryRequests = (terms.phi * (Math.log(terms.metrics / terms.alpha) + OVERSHOOT)) / Math.min(worse, material)
   const medianSeconds = canaryRequests / ((requestsPerSecond * weight) / 100) + 2 * terms.pollSeconds
-  return { kind: 'after', canaryRequests, medianSeconds, p90Seconds: P90_IN_MEDIANS * medianSeconds }
+  return { kind: 'after', growth: [worse, material], canaryRequests, medianSeconds, p90Seconds: P90_IN_MEDIANS * medianSeconds }
 }
 
 /** Kullback-Leibler divergence of two coins, in nats. */

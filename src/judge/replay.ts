@@ -1,51 +1,83 @@
 /** Replays recorded polls: the golden vectors, and what a run left behind, give the same answers on every machine. */
 
 import { createConfig, type JudgeSettings } from '#judge/config.ts'
-import { increase, type Baseline, type Increase, type Scrape } from '#judge/increase.ts'
+import { increase, type Baseline, type Increase } from '#judge/increase.ts'
 import { createState, judge, type Judgement } from '#judge/judge.ts'
-import type { Poll } from '#judge/poll.ts'
-
-/** One line of a recording. A poll with `repeat` comes that often; its answer is the last one. */
-export type Recording =
-  | { readonly name: string; readonly kind: 'judge'; readonly config: JudgeSettings; readonly polls: readonly (Poll & { readonly repeat?: number })[] }
-  | { readonly name: string; readonly kind: 'increase'; readonly prev: Baseline; readonly scrape: Scrape }
+import { planDetection, type DetectionTerms } from '#judge/plan.ts'
+import { readVectors, type RecordedPoll, type Recording } from '#judge/recording.ts'
 
 export type JudgeAnswer = Omit<Judgement, 'state'>
-export type IncreaseAnswer = Increase & { readonly complete: true }
-export type Replay = { readonly results: readonly { readonly name: string; readonly answers: readonly (JudgeAnswer | IncreaseAnswer)[] }[] }
+/** `complete: false`: a pod did not answer, so nothing was counted and no baseline moved. */
+export type IncreaseAnswer = Increase & { readonly complete: boolean }
+/** The planning formula's answer; null is infinity. `median` and `p90` are the seconds by the formula's own names. */
+export type PlanAnswer = {
+  readonly never: boolean
+  /** Why it is never found. */
+  readonly why?: string
+  readonly g1: number | null
+  readonly g2: number | null
+  /** To the canary. */
+  readonly requests: number | null
+  readonly medianSeconds: number | null
+  readonly p90Seconds: number | null
+  readonly median: number | null
+  readonly p90: number | null
+}
+export type Replay = { readonly results: readonly { readonly name: string; readonly answers: readonly (JudgeAnswer | IncreaseAnswer | PlanAnswer)[] }[] }
 
-/** The answers to each line. Blank lines are passed over; a line that is no recording throws a SyntaxError with its number. */
-export function replayVectors(lines: readonly string[]): Replay {
-  return {
-    results: lines.flatMap((line, i) => {
-      if (line.trim() === '') return []
-      const recording = parseRecording(line, i + 1)
-      return [{ name: recording.name, answers: recording.kind === 'judge' ? replayPolls(recording) : [replayScrape(recording)] }]
-    }),
+/** The answers to each recording. What is no recording throws a SyntaxError that says where. */
+export function replayVectors(text: string): Replay {
+  return { results: readVectors(text).map((recording) => ({ name: recording.name, answers: answersTo(recording) })) }
+}
+
+function answersTo(recording: Recording): Replay['results'][number]['answers'] {
+  switch (recording.kind) {
+    case 'judge': return replayPolls(recording.polls, recording.settings, recording.name)
+    case 'increase': return [replayScrape(recording)]
+    case 'plan': return [replayPlan(recording.terms)]
+    default: return recording satisfies never
   }
 }
 
-function parseRecording(line: string, number: number): Recording {
-  const value: unknown = JSON.parse(line)
-  if (!isRecording(value)) throw new SyntaxError(`line ${number} is no recording of kind "judge" or "increase"`)
-  return value
-}
-
-/** Shape enough to replay; counts are checked poll by poll. */
-function isRecording(value: unknown): value is Recording {
-  if (typeof value !== 'object' || value === null || !('name' in value) || !('kind' in value)) return false
-  if (value.kind === 'increase') return 'prev' in value && 'scrape' in value
-  return value.kind === 'judge' && 'config' in value && 'polls' in value && Array.isArray(value.polls)
-}
-
-function replayPolls({ config: settings, polls }: Recording & { kind: 'judge' }): readonly JudgeAnswer[] {
-  const config = createConfig(settings)
+/** One answer a listed poll. `name` is for the fault that says which poll cannot be judged. */
+export function replayPolls(polls: readonly RecordedPoll[], settings: JudgeSettings, name: string): readonly JudgeAnswer[] {
+  const config = explained(name, () => createConfig(settings))
   let state = createState(config)
-  return polls.flatMap(({ repeat = 1, ...poll }) => {
-    let answer: JudgeAnswer | undefined
-    for (let i = 0; i < repeat; i += 1) ({ state, ...answer } = judge(state, poll, config))
-    return answer ? [answer] : []
+  return polls.map(({ repeat, ...poll }, i) => {
+    const next = () => judge(state, poll, config)
+    let { state: after, ...answer } = explained(`${name}: polls[${i}]`, next)
+    state = after
+    for (let again = 1; again < repeat; again += 1) {
+      ({ state: after, ...answer } = next())
+      state = after
+    }
+    return answer
   })
 }
 
-const replayScrape = ({ prev, scrape }: Recording & { kind: 'increase' }): IncreaseAnswer => ({ complete: true, ...increase(prev, scrape) })
+/** The judge's own faults are about one poll or one setting: here is known which. */
+function explained<T>(where: string, run: () => T): T {
+  try {
+    return run()
+  } catch (err) {
+    if (err instanceof RangeError) throw new SyntaxError(`${where}: ${err.message}`, { cause: err })
+    throw err
+  }
+}
+
+function replayScrape({ prev, scrape, silent }: Recording & { kind: 'increase' }): IncreaseAnswer {
+  const counted = increase(prev, scrape)
+  if (silent.length === 0) return { complete: true, ...counted }
+  return { complete: false, n: 0, k: typeof counted.k === 'number' ? 0 : counted.k.map(() => 0), pods: [], next: prev satisfies Baseline }
+}
+
+function replayPlan(terms: DetectionTerms): PlanAnswer {
+  const found = planDetection(terms)
+  if (found.kind === 'never') return { never: true, why: found.why, g1: null, g2: null, requests: null, medianSeconds: null, p90Seconds: null, median: null, p90: null }
+  const [median, p90] = [orNull(found.medianSeconds), orNull(found.p90Seconds)]
+  return {
+    never: false, g1: found.growth[0], g2: orNull(found.growth[1]), requests: orNull(found.canaryRequests), medianSeconds: median, p90Seconds: p90, median, p90,
+  }
+}
+
+const orNull = (value: number): number | null => (Number.isFinite(value) ? value : null)

@@ -88,8 +88,8 @@ function undecidedSentence(state: JudgeState, answers: readonly OpenAnswer[], co
   if (state.step.polls === 0) return 'nothing compared yet'
   if (state.step.requests === 0 && state.step.expected === 0) return 'no traffic'
   const missing = requestsMissing(state, answers, config)
-  const had = `too few requests to tell: ${count(state.step.requests)} at this weight`
-  return missing === undefined ? had : `${had}, about ${count(missing)} more would do`
+  if (missing === undefined) return `too few requests to tell: ${strongestSentence(state, answers, config)}`
+  return `too few requests to tell: ${count(state.step.requests)} at this weight, about ${count(missing)} more would do`
 }
 
 /**

@@ -8,13 +8,10 @@ import type { Measurement } from '#api/measurement.ts'
 import type { Role } from '#api/names.ts'
 import { completenessOf, increase, type Baseline, type PodCounters } from '#judge/increase.ts'
 import type { Poll } from '#judge/poll.ts'
+import { ERRORS, LATENCY } from '#judge/settings.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
 import { noData, unavailable, value } from '#metrics/provider.ts'
 import type { PodAnswer, ScrapeRound } from '#metrics/scrape.ts'
-
-/** Names of the metrics in polls. */
-export const ERRORS = 'errors'
-export const LATENCY = 'latency'
 
 export type EmbeddedState = {
   /** The last complete round; absent before the first. */

@@ -3,7 +3,8 @@ import { test } from 'tap'
 import type { Canary, CanaryStatus } from '#api/canary.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
-import { createVigil, judgeMode } from '#agent/vigil.ts'
+import { createVigil } from '#agent/vigil.ts'
+import { judgeMode } from '#judge/settings.ts'
 import type { Seen } from '#rollout/decision.ts'
 import { createLogLines } from '../kube/log-lines.ts'
 import { canary } from './world.ts'
@@ -128,7 +129,7 @@ test('another revision, and a forgotten Canary, begin with nothing known', async
 })
 
 test('a Canary that a person wrote is warned about, one of the agent\'s is judged, unless it says otherwise', async (t) => {
-  t.equal(judgeMode(canary()), 'warn')
-  t.equal(judgeMode(canary({ spec: { gate: { generated: true } } })), 'enforce')
-  t.equal(judgeMode(canary({ spec: { gate: { generated: true, judge: { mode: 'off' } } } })), 'off')
+  t.equal(judgeMode(canary().spec), 'warn')
+  t.equal(judgeMode(canary({ spec: { gate: { generated: true } } }).spec), 'enforce')
+  t.equal(judgeMode(canary({ spec: { gate: { generated: true, judge: { mode: 'off' } } } }).spec), 'off')
 })

@@ -65,6 +65,54 @@ const written = (name: string, text: string): string => {
   writeFileSync(join(directory, name), text)
   return join(directory, name)
 }
+const EXAMPLE = 'examples/counts/ten-times-worse.json'
+const BALANCED = join(EXAMPLES, 'balanced.canary.yaml')
+
+test('recorded counts are judged poll by poll, by the settings of the Canary', async (t) => {
+  const { code, out } = await run('replay', '--counts', EXAMPLE, '-f', BALANCED, '-o', 'json')
+  t.equal(code, 0)
+  t.match(JSON.parse(out), { results: [{
+    name: 'shop', mode: 'warn', settings: { alpha: 0.01, metrics: [{ name: 'errors', limit: 0.01 }, { name: 'latency', slo: 500, bounds: [50, 100, 250, 500] }] },
+    answers: [{ at: 60, weight: 10, verdict: 'Good' }, { at: 65, verdict: 'Good' }, { at: 70, verdict: 'Undecided' }, { at: 80, verdict: 'Suspect' }, { at: 81, weight: 20, verdict: 'Worse' }],
+  }] })
+})
+
+test('the same in words', async (t) => {
+  const { out } = await run('replay', '--counts', EXAMPLE, '-f', BALANCED)
+  t.match(out, /^shop: .* at most once in 100 analyses\n/)
+  t.match(out, /\+1m21s {5}20 % {2}Worse {6}canary fails [\d.]+ % of 420 requests, primary .*: worse beyond doubt/)
+  t.match(out, /\nverdict {2}Worse after 1m21s: mode warn, so nothing is done but said\n$/)
+})
+
+test('counts without a Canary are judged by their own settings, or by the defaults for what they have', async (t) => {
+  const polls = [{ seconds: 5, weight: 10, metrics: { checkout: { nc: 50, kc: 50, np: 450, kp: 2 } } }]
+  const judged = async (counts: unknown) => JSON.parse((await run('replay', '--counts', written('counts.json', JSON.stringify(counts)), '-o', 'json')).out) as object
+  t.match(await judged(polls), { results: [{ settings: { alpha: 0.01, metrics: [{ name: 'checkout', kind: 'rate', tolerance: 1.5 }] }, answers: [{ verdict: 'Suspect' }] }] })
+  t.match(await judged({ polls, config: { alpha: 1e-60, metrics: [{ name: 'checkout', kind: 'rate', limit: 0.05 }] } }), { results: [{ answers: [{ verdict: 'Undecided' }] }] })
+})
+
+for (const { counts, says, canary } of [
+  { counts: '{"polls": [', says: /counts\.json: JSON: no JSON \(/ },
+  { counts: '{"polls": []}', says: /polls: none in it/ },
+  { counts: '{}', says: /polls: missing; use a list/ },
+  { counts: '[{"weight": 10, "metrics": {"errors": {"nc": 1, "kc": 2, "np": 1, "kp": 0}}}]', says: /polls\[0\]\.metrics\.errors\.kc: 2 is not usable; there were only 1 requests/ },
+  { counts: '[{"weight": 10, "metrics": {"latency": {"nc": 1, "kc": [1], "np": 1, "kp": [0]}}}]', says: /bounds\.latency: missing; .*give the bounds in milliseconds/ },
+  { counts: '[{"weight": 10, "metrics": {"latency": {"nc": 1, "kc": [1], "np": 1, "kp": [0]}}}]', canary: BALANCED, says: /metrics\.latency: not judged; it needs .*bounds/ },
+  { counts: '[{"weight": 10, "metrics": {"checkout": {"nc": 1, "kc": 1, "np": 1, "kp": 0}}}]', canary: BALANCED, says: /metrics\.checkout: not judged; the settings know errors/ },
+  { counts: '[{"weight": 10, "metrics": {}}]', canary: BALANCED, says: /no poll has counts; the settings ask for errors/ },
+]) {
+  test(`counts such as ${counts} are refused${canary ? ' with a Canary' : ''}`, async (t) => {
+    const { code, err } = await run('replay', '--counts', written('counts.json', counts), ...(canary ? ['-f', canary] : []))
+    t.equal(code, 2)
+    t.match(err, says)
+  })
+}
+
+test('counts and vectors are not replayed at once, and one of them is needed', async (t) => {
+  t.match(await run('replay', '--counts', EXAMPLE, '--vectors', 'test/judge/vectors.jsonl'), { code: 2, err: /give one of them/ })
+  t.match(await run('replay'), { code: 2, err: /--counts FILE or --vectors FILE is missing/ })
+})
+
 for (const { events, says } of [
   { events: '[{at: 0s, do: setimage, image: v2}]', says: /events\[0\]\.do: "setimage" is unknown; use one of setImage, metrics/ },
   { events: '[{at: soon, do: setImage, image: v2}]', says: /events\[0\]\.at: "soon" is no duration; write 90s/ },

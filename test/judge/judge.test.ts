@@ -199,7 +199,7 @@ test('three failures of the primary make both arms bad, two do not', async (t) =
 const reasons = [
   { name: 'before the first poll that counts', polls: times(3, { ...HEALTHY, weight: 0 }), reason: 'nothing compared yet' },
   { name: 'with requests that are too few to expect any at the canary', polls: [poll(errors(0, 0, 60, 0))], reason: 'too few requests to tell: 0 at this weight, about 360 more would do' },
-  { name: 'with a canary at its limit', polls: times(2, poll(errors(100, 1, 900, 1))), reason: 'too few requests to tell: 200 at this weight' },
+  { name: 'with a canary at its limit', polls: times(2, poll(errors(100, 1, 900, 1))), reason: 'too few requests to tell: canary fails 1 % of 200 requests, primary 0.11 % of 1,800' },
   { name: 'without a primary', polls: times(3, poll(errors(500, 50, 0, 0), { weight: 100 })), reason: 'canary fails 10 % of 1,500 requests, where 1 % is the limit: worse beyond doubt (less than 1 in 1,000,000)' },
 ]
 for (const { name, polls, reason } of reasons) test(`the reason ${name}`, async (t) => t.equal(run(polls).reason, reason))
