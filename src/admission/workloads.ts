@@ -4,7 +4,7 @@ import {
   OWNED_TARGET_ANNOTATIONS,
 } from '#api/names.ts'
 import type { Workload } from '#api/objects.ts'
-import { revisionOf } from '#api/revision.ts'
+import { revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { planInWords } from '#rollout/plan.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
 import { warningsOf } from '#admission/answer.ts'
@@ -197,8 +197,8 @@ function askedCount(workload: Workload): number {
 function verdictOn(revision: string, update: Update): { readonly gate: string; readonly warnings: readonly string[] } {
   const { old, next, name, namespace, context: { canary, defaults, policyName } } = update
   const what = changeInWords(old, next, name)
-  if (canary && revision === canary.status?.lastPromotedSpec) {
-    const mayRun = isPending(old) || !RESTING_PHASES.has(canary.status.phase ?? '')
+  if (canary && revision === promotedTemplate(canary)) {
+    const mayRun = isPending(old) || !RESTING_PHASES.has(canary.status?.phase ?? '')
     return mayRun
       ? { gate: PENDING, warnings: [`CanaryGate: ${what} is revision ${revision}, which serves now: the analysis under way is aborted`] }
       : { gate: PASSED, warnings: [`CanaryGate: ${what} is revision ${revision}, which serves now: there is nothing to analyse`] }
@@ -231,7 +231,13 @@ function isRetried({ old, next }: Update, canary: Canary): boolean {
 
 /** The revision that serves, as far as it is known: asking for it again is an abort, which no rule may forbid. */
 const stableRevision = ({ old, context }: Update): string | undefined =>
-  isAdopted(old) ? context.canary?.status?.lastPromotedSpec : annotationOf(old, ANNOTATION_STABLE)
+  isAdopted(old) ? promotedTemplate(context.canary) : annotationOf(old, ANNOTATION_STABLE)
+
+/** As far as it can be told here: whether what a template refers to has changed since, the agent sees. */
+function promotedTemplate(canary: Canary | undefined): string | undefined {
+  const promoted = canary?.status?.lastPromotedSpec
+  return promoted === undefined ? undefined : templateRevisionOf(promoted)
+}
 
 /** Not adopted yet: its own pods serve, and go on serving, while the agent makes the primary from the template that they run. */
 function newTarget(update: Update): Wanted {

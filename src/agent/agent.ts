@@ -8,7 +8,7 @@ import { createCaches, type Caches } from '#agent/caches.ts'
 import { gateTarget } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
-import { observe } from '#agent/observe.ts'
+import { NotYetKnown, observe } from '#agent/observe.ts'
 import { judgeCommands, underPolicy } from '#agent/holding.ts'
 import { createPolicies } from '#agent/policies.ts'
 import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
@@ -74,6 +74,7 @@ export function createAgent(options: AgentOptions): Agent {
   const { client, events, log, now, random, isLeader } = options
   const saved = createSavedStatuses(client, now)
   const timers = options.after ? { after: options.after } : {}
+  const toldUnreadable = new Set<string>()
   let isLeading = false
 
   const enqueue = (key: string): void => { if (isLeading) queue.add(key) }
@@ -163,20 +164,33 @@ export function createAgent(options: AgentOptions): Agent {
       authority.forget(key)
       runs.forget(key)
       rounds.forget(key)
+      caches.configs.forget(key)
+      toldUnreadable.delete(key)
       return undefined
     }
     try {
       const wakeAt = await reconcile(key, portsOf(key))
+      tellUnreadable(key)
       const again = wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
       return authority.isOpen(key) ? Math.min(again ?? UNJUDGED_MS, UNJUDGED_MS) : again
     } catch (err) {
-      // Somebody wrote first (a Gateway's status, a person, our own last write that the watch has yet to bring): look again.
-      if (!isConflict(err)) throw err
+      // Something is still being fetched, or somebody wrote first (a Gateway's status, a person, our own last write that the watch has yet to bring): look again.
+      if (!isConflict(err) && !(err instanceof NotYetKnown)) throw err
       log.debug({ err, canary: key }, 'conflict')
       return CONFLICT_MS
     } finally {
       const cached = caches.canary(key)
       if (cached) runs.settle(saved.current(cached))
+    }
+  }
+
+  /** Once a life: a Secret that may not be read is a release that goes ungated. */
+  function tellUnreadable(key: string): void {
+    const canary = caches.canary(key)
+    if (!canary || toldUnreadable.has(key)) return
+    for (const kind of caches.configs.unreadable(canary)) {
+      toldUnreadable.add(key)
+      void events.record(canary, { type: 'Warning', reason: 'CanaryConfigsUntracked', message: untracked(canary, kind) })
     }
   }
 
@@ -204,6 +218,10 @@ export function createAgent(options: AgentOptions): Agent {
     },
   }
 }
+
+const untracked = ({ metadata: { namespace }, spec }: Canary, kind: string): string =>
+  `the agent may not read ${kind}s in namespace ${namespace}: changes of those that ${spec.targetRef.name} refers to are not gated; to have them tracked: ` +
+  `kubectl -n ${namespace} create rolebinding canarygate-configs --clusterrole=canarygate-secret-tracker --serviceaccount=canarygate:canarygate-agent`
 
 /** Workloads of gated namespaces that no Canary speaks of. */
 function ungated(caches: Caches): readonly KubeObject[] {

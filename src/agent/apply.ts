@@ -5,15 +5,16 @@ import {
   ANNOTATION_FLAGGER_PROMOTE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role,
 } from '#api/names.ts'
 import type { KubeObject, ObjectRef, PodTemplate, Service, Workload } from '#api/objects.ts'
-import { revisionOf } from '#api/revision.ts'
+import { revisionOf, templateRevisionOf } from '#api/revision.ts'
 import type { Caches } from '#agent/caches.ts'
 import { covers, isMerged } from '#agent/covers.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { isConflict, KubeError } from '#kube/error.ts'
 import type { Effect, Seen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
+import { configNames, configRefs, configsSeen, copiesOf, factsOf, recordOf, renderCopy, rewriteConfigs, type ConfigRecord } from '#workload/configs.ts'
 import { renderApex, renderServices } from '#workload/services.ts'
-import { nextOrder, prune, renderSnapshot, snapshotsOf, templateOf } from '#workload/snapshot.ts'
+import { configsOf, nextOrder, prune, renderSnapshot, snapshotsOf, templateOf } from '#workload/snapshot.ts'
 import { forgetPatch, gatePatch, holdPatch, releasePatch, scalePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
 import { renderWorkload } from '#workload/workload.ts'
 
@@ -76,7 +77,7 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
       await consume(canary, effect.commands, namespace, context)
       return
     case 'prune':
-      await pruneSnapshots(canary, effect.keep, context)
+      await prunePast(canary, effect.keep, seen, context)
       return
     default:
       effect satisfies never
@@ -165,48 +166,85 @@ function withoutOwners<T extends KubeObject>(object: T): T {
 
 async function deploy(canary: Canary, effect: Extract<Effect, { kind: 'deploy' }>, context: ApplyContext): Promise<void> {
   const { client, caches } = context
-  const template = await templateOfRevision(canary, effect.revision, context)
+  const { template, configs } = await admitted(canary, effect.revision, context)
   const existing = caches.reader.get(workloadRef(canary, effect.role)) as Workload | undefined
   const replicas = canary.spec.autoscalerRef && effect.role === 'primary' && existing ? undefined : effect.replicas
-  const workload = renderWorkload(canary, targetOf(canary, caches), effect.role, template, replicas, effect.revision, { existing, restartedAt: effect.restartedAt })
+  const workload = renderWorkload(canary, targetOf(canary, caches), effect.role, template, replicas, effect.revision, {
+    existing, restartedAt: effect.restartedAt, configNames: configNames(copiesOf(canary.spec.targetRef.name, configs)),
+  })
   if (!covers(existing, workload)) await client.apply(workload, { fieldManager: FIELD_MANAGER, force: true })
 }
 
-/** The template exactly as it was admitted; thrown if nobody knows it any more. */
-async function templateOfRevision(canary: Canary, revision: string, { client, caches }: ApplyContext): Promise<PodTemplate> {
+type Admitted = { readonly template: PodTemplate; readonly configs: ConfigRecord }
+
+/** The template exactly as it was admitted, and what it referred to; thrown if nobody knows it any more. */
+async function admitted(canary: Canary, revision: string, { client, caches }: ApplyContext): Promise<Admitted> {
   const ref = snapshotRef(canary, revision)
-  const template = templateOf(caches.reader.get(ref) ?? (await client.get(ref)))
+  const snapshot = caches.reader.get(ref) ?? (await client.get(ref))
+  const template = templateOf(snapshot)
   if (!template) throw new Error(`snapshot ${ref.name} is gone: revision ${revision} cannot be deployed`)
-  return template
+  return { template, configs: configsOf(snapshot) }
 }
 
 const snapshotRef = (canary: Canary, revision: string): ObjectRef => ({
   apiVersion: 'apps/v1', kind: 'ControllerRevision', namespace: canary.metadata.namespace ?? '', name: snapshotName(canary.spec.targetRef.name, revision),
 })
 
-/** Stores the template under its revision before anything runs it. It comes from whoever holds it: the target, or what served before. */
+/**
+ * Stores the template under its revision before anything runs it, and copies of what it refers to. It comes from whoever holds it: the target, or what
+ * served before.
+ */
 async function takeSnapshot(canary: Canary, revision: string, context: ApplyContext): Promise<void> {
   const { client, caches } = context
-  if (caches.reader.get(snapshotRef(canary, revision))) return
+  const stored = caches.reader.get(snapshotRef(canary, revision))
+  if (stored) return await copyConfigs(canary, configsOf(stored), context)
   const target = targetOf(canary, caches)
-  const template = revisionOf(target.spec.template) === revision ? target.spec.template : await earlierTemplate(canary, target, revision, context)
-  if (!template) throw new Error(`no template of revision ${revision} is left: the target has moved on`)
+  const isRequested = revisionOf(target.spec.template) === templateRevisionOf(revision)
+  const found = isRequested ? { template: target.spec.template } : await earlierTemplate(canary, target, revision, context)
+  if (!found) throw new Error(`no template of revision ${revision} is left: the target has moved on`)
+  const configs = found.configs ?? configsSeen(configRefs(found.template), caches.configs.look(canary)).record
   try {
-    await client.create(renderSnapshot(canary, template, revision, nextOrder(storedSnapshots(canary, caches))), { fieldManager: FIELD_MANAGER })
+    await client.create(renderSnapshot(canary, found.template, revision, nextOrder(storedSnapshots(canary, caches)), configs), { fieldManager: FIELD_MANAGER })
   } catch (err) {
     if (!isConflict(err)) throw err // 409: it exists, and a snapshot never changes
+  }
+  await copyConfigs(canary, configs, context)
+}
+
+/** Copies what is not copied yet. The content is read now and forgotten at once. */
+async function copyConfigs(canary: Canary, configs: ConfigRecord, { client, caches }: ApplyContext): Promise<void> {
+  const { namespace = '' } = canary.metadata
+  const target = canary.spec.targetRef.name
+  const existing = new Set(caches.configs.copies(namespace, target).map(({ kind, name }) => `${kind}/${name}`))
+  for (const copy of copiesOf(target, configs)) {
+    if (existing.has(`${copy.kind}/${copy.name}`)) continue
+    const config = await client.get({ apiVersion: 'v1', kind: copy.kind, namespace, name: copy.source })
+    if (!config || factsOf(config).checksum !== copy.checksum) {
+      // The watch brings it, and with it another revision.
+      throw new KubeError({ status: 409, reason: 'Conflict', message: `${copy.kind} ${namespace}/${copy.source} has changed since it was looked at` })
+    }
+    try {
+      await client.create(renderCopy(canary, config, copy), { fieldManager: FIELD_MANAGER })
+    } catch (err) {
+      if (!isConflict(err)) throw err // 409: it exists, and a copy never changes
+    }
   }
 }
 
 /** The stable template of a target whose change is held: its old ReplicaSet has it, or the primary that is there already. */
-async function earlierTemplate(canary: Canary, target: Workload, revision: string, { client, caches }: ApplyContext): Promise<PodTemplate | undefined> {
+async function earlierTemplate(canary: Canary, target: Workload, revision: string, { client, caches }: ApplyContext): Promise<{ readonly template: PodTemplate; readonly configs?: ConfigRecord } | undefined> {
+  const { namespace = '' } = target.metadata
   const primary = caches.reader.get({ ...workloadRef(canary, 'primary') }) as Workload | undefined
   const selector = Object.entries(target.spec.selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`).join(',')
-  const { items } = await client.list<Workload>('apps/v1', 'ReplicaSet', { namespace: target.metadata.namespace ?? '', labelSelector: selector })
+  const { items } = await client.list<Workload>('apps/v1', 'ReplicaSet', { namespace, labelSelector: selector })
   const owned = items.filter((item) => item.metadata.ownerReferences?.some(({ uid }) => uid === target.metadata.uid))
-  const found = owned.find((item) => revisionOf(item.spec.template) === revision)
-  if (found) return withoutHash(found.spec.template)
-  return primary?.metadata.labels?.[LABEL_REVISION] === revision ? withoutRoleLabels(primary.spec.template) : undefined
+  const found = owned.find((item) => revisionOf(item.spec.template) === templateRevisionOf(revision))
+  if (found) return { template: withoutHash(found.spec.template) }
+  if (primary?.metadata.labels?.[LABEL_REVISION] !== revision) return undefined
+  const copies = caches.configs.copies(namespace, target.metadata.name)
+  const template = rewriteConfigs(withoutRoleLabels(primary.spec.template), configNames(copies, 'source'))
+  const referred = new Set(configRefs(primary.spec.template).map(({ kind, name }) => `${kind}/${name}`))
+  return { template, configs: recordOf(copies.filter(({ kind, name }) => referred.has(`${kind}/${name}`))) }
 }
 
 function withoutHash(template: PodTemplate): PodTemplate {
@@ -222,10 +260,18 @@ function withoutRoleLabels(template: PodTemplate): PodTemplate {
 const storedSnapshots = (canary: Canary, caches: Caches): readonly KubeObject[] =>
   snapshotsOf(caches.reader.list('apps/v1', 'ControllerRevision', canary.metadata.namespace ?? ''), canary.spec.targetRef.name)
 
-async function pruneSnapshots(canary: Canary, keep: readonly string[], { client, caches }: ApplyContext): Promise<void> {
+/** Old snapshots go, and the copies that none of the revisions in `keep` refers to: of a Secret no more than needed is kept. */
+async function prunePast(canary: Canary, keep: readonly string[], { target }: Seen, { client, caches }: ApplyContext): Promise<void> {
+  const { namespace = '' } = canary.metadata
+  const { name } = canary.spec.targetRef
   const limit = canary.spec.gate?.revisionHistoryLimit ?? DEFAULT_REVISION_HISTORY_LIMIT
   for (const snapshot of prune(storedSnapshots(canary, caches), keep, limit)) {
-    await client.delete({ apiVersion: 'apps/v1', kind: 'ControllerRevision', name: snapshot.metadata.name, namespace: snapshot.metadata.namespace ?? '' })
+    await client.delete({ apiVersion: 'apps/v1', kind: 'ControllerRevision', name: snapshot.metadata.name, namespace })
+  }
+  const revisions = target ? [...keep, target.revision] : keep
+  const needed = new Set(revisions.flatMap((revision) => copiesOf(name, configsOf(caches.reader.get(snapshotRef(canary, revision))))).map((copy) => `${copy.kind}/${copy.name}`))
+  for (const copy of caches.configs.copies(namespace, name)) {
+    if (!needed.has(`${copy.kind}/${copy.name}`)) await client.delete({ apiVersion: 'v1', kind: copy.kind, namespace, name: copy.name })
   }
 }
 
@@ -248,7 +294,7 @@ async function hold(canary: Canary, replicas: number, context: ApplyContext): Pr
 
 /** Gives the target the template that the primary serves, and its replicas: whole, so that nothing of a failed revision stays in it. */
 async function release(canary: Canary, revision: string, replicas: number, context: ApplyContext): Promise<void> {
-  await patchTarget(canary, releasePatch(targetOf(canary, context.caches), await templateOfRevision(canary, revision, context), replicas), context)
+  await patchTarget(canary, releasePatch(targetOf(canary, context.caches), (await admitted(canary, revision, context)).template, replicas), context)
 }
 
 async function setFinalizers(client: KubeClient, canary: Canary, finalizers: readonly string[]): Promise<void> {

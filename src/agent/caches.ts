@@ -6,6 +6,7 @@ import {
 import type { MetricTemplate } from '#api/metric-template.ts'
 import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#api/objects.ts'
 import { revisionOf } from '#api/revision.ts'
+import { createConfigWatch, type ConfigWatch } from '#agent/config-watch.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { realAfter, type After } from '#kube/clock.ts'
 import type { Log } from '#kube/log.ts'
@@ -28,6 +29,7 @@ export type Caches = {
   gatedWorkloads(): readonly KubeObject[]
   /** Pods of a target's primary and canary. */
   pods(namespace: string, target: string): readonly KubeObject[]
+  readonly configs: ConfigWatch
   /** Ready addresses in the EndpointSlices of a Service that the agent made. */
   readyAddresses(namespace: string, service: string): number
 }
@@ -143,6 +145,8 @@ export function createCaches(options: CachesOptions): Caches {
     },
   })
 
+  const configs = createConfigWatch({ client, log, now, random, ...(options.after ? { after: options.after } : {}), wake, canariesOf: targets })
+
   const list = (apiVersion: string, kind: string, namespace: string): readonly KubeObject[] =>
     reflectors.get(id(apiVersion, kind))?.list(namespace) ?? []
   const isTarget = (object: KubeObject): boolean => isGated(namespaceOf(object)) || governs(object)
@@ -152,11 +156,12 @@ export function createCaches(options: CachesOptions): Caches {
   return {
     reader: { get: (ref) => reflectors.get(id(ref.apiVersion, ref.kind))?.get(objectKey(ref)), list },
     start() { for (const reflector of [...reflectors.values(), definitions]) reflector.start() },
-    async stop() { await Promise.all([...reflectors.values(), definitions].map((reflector) => reflector.stop())) },
+    async stop() { await Promise.all([...reflectors.values(), definitions, configs].map((reflector) => reflector.stop())) },
     hasSynced: () => [...reflectors.values()].every((reflector) => reflector.hasSynced()),
     canary: (key) => canaries().get(key),
     canaries: () => canaries().list(),
     canariesOf: targets,
+    configs,
     isGated,
     metricTemplate: (namespace, name) => reflectors.get(id(FLAGGER_API_VERSION, 'MetricTemplate'))?.get(`${namespace}/${name}`) as MetricTemplate | undefined,
     gatedWorkloads: () => (reflectors.get(id('apps/v1', 'Deployment'))?.list() ?? [])

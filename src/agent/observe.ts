@@ -6,13 +6,14 @@ import {
   commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, SCALE_TO_ZERO, snapshotName, type Role,
 } from '#api/names.ts'
 import type { PodTemplate, Service, Workload } from '#api/objects.ts'
-import { imageOf, restartedAt, revisionOf } from '#api/revision.ts'
+import { imageOf, restartedAt, revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { servingOf } from '#api/selectors.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
+import { agreesWith, checksumsOf, revisionWith } from '#workload/configs.ts'
 import { podFailure, readinessOf } from '#workload/readiness.ts'
-import { templateOf } from '#workload/snapshot.ts'
+import { configsOf, templateOf } from '#workload/snapshot.ts'
 
 /** The facts about one Canary, from caches alone. */
 export function observe(canary: Canary, caches: Caches, provider: TrafficProvider, now: number, found: { readonly check?: Check | undefined; readonly judgement?: JudgementSeen | undefined } = {}): Seen {
@@ -34,7 +35,7 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
     deleting: canary.metadata.deletionTimestamp !== undefined,
     hasFinalizer: canary.metadata.finalizers?.includes(FINALIZER) ?? false,
     commands: commandsOn(canary, target),
-    target: target && targetSeen(target, canary, primary),
+    target: target && targetSeen(target, canary, primary, caches),
     targetReady: target !== undefined && readinessOf(target, { deadlineSeconds: deadlineOf(canary), thresholdPercent: 100, nowMs: now }).ready,
     stableRevision: target?.metadata.annotations?.[ANNOTATION_STABLE],
     primary,
@@ -53,13 +54,16 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
 
 export const deadlineOf = (canary: Canary): number => canary.spec.progressDeadlineSeconds ?? DEFAULT_PROGRESS_DEADLINE_SECONDS
 
-function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | undefined): TargetSeen {
+/** Something that a decision needs is being fetched: the turn is taken again in a moment. */
+export class NotYetKnown extends Error {}
+
+function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | undefined, caches: Caches): TargetSeen {
   const annotations = target.metadata.annotations ?? {}
   const recorded = Number.parseInt(annotations[ANNOTATION_REPLICAS] ?? '', 10)
   const adopted = !Number.isNaN(recorded)
   const { replicas, runningReplicas } = countsOf(target)
   return {
-    revision: revisionOf(target.spec.template),
+    ...requested(target, canary, caches),
     image: imageOf(target.spec.template),
     restartedAt: restartedAt(target.spec.template),
     // A target that another controller already holds at 0 beside a serving primary (Flagger's way): the primary knows the count.
@@ -73,6 +77,25 @@ function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | un
     requestedBy: annotations[ANNOTATION_REQUESTED_BY],
     scaled: canary.spec.autoscalerRef !== undefined,
   }
+}
+
+/**
+ * The revision that a target asks for: its template, with the ConfigMaps and Secrets that this refers to. One that is known already and was recorded with
+ * the same content keeps its name; in particular one from before its configs were tracked, so that tracking them starts no run.
+ */
+function requested(target: Workload, canary: Canary, caches: Caches): Pick<TargetSeen, 'revision' | 'configs'> {
+  const configs = caches.configs.follow(canary, target)
+  if (!configs) throw new NotYetKnown(`the ConfigMaps and Secrets of ${target.kind} ${target.metadata.name}`)
+  const { namespace = '', name } = target.metadata
+  const ofTemplate = revisionOf(target.spec.template)
+  const { lastPromotedSpec, lastAppliedSpec, gate } = statusOf(canary)
+  const isSame = (revision: string | undefined): boolean => {
+    if (revision === undefined || templateRevisionOf(revision) !== ofTemplate) return false
+    const snapshot = caches.reader.get({ apiVersion: 'apps/v1', kind: 'ControllerRevision', namespace, name: snapshotName(name, revision) })
+    return snapshot !== undefined && agreesWith(configsOf(snapshot), configs)
+  }
+  const known = [lastPromotedSpec, lastAppliedSpec, gate?.rolledBackRevision, ofTemplate].find(isSame)
+  return { revision: known ?? revisionWith(ofTemplate, configs.record), configs: checksumsOf(configs.record) }
 }
 
 function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Caches, now: number): WorkloadSeen {

@@ -17,6 +17,9 @@ export const LABEL_ROLE = 'canarygate.dev/role'
 export const LABEL_TARGET = 'canarygate.dev/target'
 /** On primary and canary workloads and on snapshots: the revision they hold. An annotation on pods would restart them. */
 export const LABEL_REVISION = 'canarygate.dev/revision'
+/** On copies of ConfigMaps and Secrets: the original's name, and the checksum of the content. */
+export const ANNOTATION_CONFIG = 'canarygate.dev/config'
+export const ANNOTATION_CHECKSUM = 'canarygate.dev/checksum'
 /** On everything that the agent makes. */
 export const LABEL_MANAGED_BY = 'app.kubernetes.io/managed-by'
 export const MANAGED_BY = 'canarygate'

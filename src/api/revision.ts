@@ -43,6 +43,12 @@ export function revisionOf(template: PodTemplate): string {
   return REVISION_HASH_VERSION + hash('sha256', canonicalJson(hashed), 'hex').slice(0, REVISION_HEX_DIGITS)
 }
 
+/** Between a template's revision and the digest of the ConfigMaps and Secrets that it refers to. */
+export const CONFIGS_SEPARATOR = '-'
+
+/** The template's part of a revision: all that can be told from a workload alone. */
+export const templateRevisionOf = (revision: string): string => revision.split(CONFIGS_SEPARATOR, 1)[0] ?? revision
+
 export const restartedAt = (template: PodTemplate): string | undefined => template.metadata?.annotations?.[ANNOTATION_RESTARTED_AT]
 
 /** First container's image: what a person means by "the version". */

@@ -15,6 +15,9 @@ export type ReflectorOptions<T extends KubeObject = KubeObject> = {
   /** Absent: all namespaces. */
   readonly namespace?: string
   readonly labelSelector?: string
+  readonly fieldSelector?: string
+  /** To be refused (403) is an answer as good as "not served", and not a fault. */
+  readonly mayBeForbidden?: boolean
   /** What is kept of an object; metadata must stay. Runs after managedFields and last-applied-configuration are gone. */
   readonly transform?: (object: KubeObject) => T
   /** Name of an index -> the values under which an object is found. */
@@ -37,7 +40,7 @@ export type Reflector<T extends KubeObject = KubeObject> = {
   start(): void
   /** Resolves when the last request is gone; nothing is reported afterwards. */
   stop(): Promise<void>
-  /** The first list is in the store, or the kind is not served. */
+  /** The first list is in the store, or the kind is not served (or forbidden, where that may be). */
   hasSynced(): boolean
   /** False while the API server does not know the kind (a CRD is missing): the store is empty and it is asked again after `unservedRetryMs`. */
   isServed(): boolean
@@ -64,7 +67,10 @@ const UNSERVED_RETRY_MS = 30_000
 export function createReflector<T extends KubeObject = KubeObject>(options: ReflectorOptions<T>): Reflector<T> {
   const { client, apiVersion, kind, now, random, onChange, onSynced, after = realAfter } = options
   const log = options.log
-  const scope = { ...(options.namespace ? { namespace: options.namespace } : {}), ...(options.labelSelector ? { labelSelector: options.labelSelector } : {}) }
+  const scope = {
+    ...(options.namespace ? { namespace: options.namespace } : {}), ...(options.labelSelector ? { labelSelector: options.labelSelector } : {}),
+    ...(options.fieldSelector ? { fieldSelector: options.fieldSelector } : {}),
+  }
   const store = createStore<T>(options.indexes ?? {})
   const ending = new AbortController()
   let waiting = new AbortController()
@@ -196,8 +202,8 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
   function waitAfter(err: unknown): number {
     failures += 1
     const { status = 0, reason = '', retryAfterSeconds = 0 } = err instanceof KubeError ? err : {}
-    if (status === 404) {
-      if (served) log.info({ kind, apiVersion }, 'kind is not served, asked again later')
+    if (status === 404 || (status === 403 && options.mayBeForbidden)) {
+      if (served) log.info({ kind, apiVersion, status, ...scope }, 'kind is not served, asked again later')
       served = false
       failures = 0
       resourceVersion = undefined

@@ -72,6 +72,8 @@ export type CommandSeen = {
 
 export type TargetSeen = {
   readonly revision: string
+  /** Checksums of the ConfigMaps and Secrets that are part of it, for `status.trackedConfigs`. */
+  readonly configs?: Readonly<Record<string, string>>
   readonly image: string
   /** `kubectl rollout restart`'s mark. */
   readonly restartedAt: string | undefined

@@ -39,8 +39,9 @@ const CONDITION: Record<Phase, { readonly status: string; readonly message: (kin
 }
 
 /** The status as stored: Flagger's one condition made from the phase, and the time of the last write, which is now if anything changed. */
-export function settled(before: CanaryStatus, after: CanaryStatus, seen: Seen, now: number): CanaryStatus {
-  const phase = phaseOf(after)
+export function settled(before: CanaryStatus, decided: CanaryStatus, seen: Seen, now: number): CanaryStatus {
+  const phase = phaseOf(decided)
+  const after = withConfigs(decided, seen)
   const { status, message } = CONDITION[phase]
   const old = before.conditions?.find(({ type }) => type === 'Promoted')
   const sameCondition = old?.status === status && old.reason === phase
@@ -66,6 +67,16 @@ export function settled(before: CanaryStatus, after: CanaryStatus, seen: Seen, n
     ],
   }
 }
+
+/** `status.trackedConfigs` speaks of the revision in `lastAppliedSpec`. */
+function withConfigs(status: CanaryStatus, { target }: Seen): CanaryStatus {
+  const { configs = {}, revision } = target ?? {}
+  if (revision !== status.lastAppliedSpec || sameMap(configs, status.trackedConfigs ?? {})) return status
+  return { ...status, trackedConfigs: configs }
+}
+
+type Texts = Readonly<Record<string, string>>
+const sameMap = (a: Texts, b: Texts): boolean => Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([key, value]) => b[key] === value)
 
 export const canaryOf = (seen: Seen): string => `${seen.name}.${seen.namespace}`
 export const targetOf = (seen: Seen): string => `${seen.spec.targetRef.name}.${seen.namespace}`

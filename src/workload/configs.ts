@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Canary } from '#api/canary.ts'
-import { LABEL_TARGET, primaryName } from '#api/names.ts'
-import type { Container, KubeObject, ObjectReader, PodTemplate } from '#api/objects.ts'
-import { canonicalJson } from '#api/revision.ts'
+import { ANNOTATION_CHECKSUM, ANNOTATION_CONFIG, LABEL_MANAGED_BY, LABEL_TARGET, MANAGED_BY } from '#api/names.ts'
+import type { Container, KubeObject, PodTemplate } from '#api/objects.ts'
+import { canonicalJson, CONFIGS_SEPARATOR } from '#api/revision.ts'
 import { ownedBy } from '#api/selectors.ts'
 import { inNamespace, MANAGED_LABELS, withoutOwnershipMarks } from '#workload/metadata.ts'
 
@@ -80,53 +80,111 @@ export function configRefs(template: PodTemplate): readonly ConfigRef[] {
 export const rewriteConfigs = (template: PodTemplate, names: ConfigNames): PodTemplate =>
   mapRefs(template, (kind, name) => names[kind]?.[name] ?? name)
 
+/** What is known of a ConfigMap or Secret: its content is not kept. */
+export type ConfigFacts = { readonly checksum: string; readonly isTracked: boolean }
+/** `unreadable`: the agent may not look there. Undefined: there is none. */
+export type ConfigLook = (ref: ConfigRef) => ConfigFacts | 'unreadable' | undefined
+/** By `configmap/<name>` or `secret/<name>`: the checksum of its content, or why that does not count. */
+export type ConfigRecord = Readonly<Record<string, string>>
+
+/** Its owner opted out, it is of a kind that is not copied, or it may not be read: pods refer to the original. */
+const UNTRACKED = 'untracked'
+const ABSENT = 'absent'
+const CHECKSUM_HEX_DIGITS = 16
+
+export const factsOf = (config: KubeObject): ConfigFacts => ({ checksum: checksumOf(config), isTracked: isTracked(config) })
+
+/** Content of a ConfigMap or Secret: `data` and `binaryData`. */
+const checksumOf = (config: KubeObject): string =>
+  hash('sha256', canonicalJson({ data: config['data'], binaryData: config['binaryData'] }), 'hex').slice(0, CHECKSUM_HEX_DIGITS)
+
 const isTracked = (config: KubeObject): boolean =>
   !(config.metadata.annotations?.[ANNOTATION_CONFIG_TRACKING] ?? '').startsWith('disable') &&
   (config.kind !== 'Secret' || TRACKED_SECRET_TYPES.includes(config['type']))
 
-export type TrackedConfigs = {
-  readonly configs: readonly KubeObject[]
-  /** Referred to without `optional`, and not there: pods of this template cannot start. */
-  readonly missing: readonly ConfigRef[]
+/** As Flagger writes the keys of `status.trackedConfigs`. */
+const keyOf = ({ kind, name }: Pick<ConfigRef, 'kind' | 'name'>): string => `${kind.toLowerCase()}/${name}`
+const refOf = (key: string): Pick<ConfigRef, 'kind' | 'name'> =>
+  ({ kind: key.startsWith('secret/') ? 'Secret' : 'ConfigMap', name: key.slice(key.indexOf('/') + 1) })
+
+export type ConfigsSeen = {
+  readonly record: ConfigRecord
+  /** Referred to without `optional`, and not there: pods cannot start until they are. */
+  readonly missing: readonly string[]
 }
 
-export function trackedConfigs(template: PodTemplate, namespace: string, objects: ObjectReader): TrackedConfigs {
-  const found = configRefs(template).map((ref) => ({ ref, config: objects.get({ apiVersion: 'v1', kind: ref.kind, namespace, name: ref.name }) }))
+export function configsSeen(refs: readonly ConfigRef[], look: ConfigLook): ConfigsSeen {
+  const found = refs.map((ref) => ({ ref, facts: look(ref) }))
   return {
-    configs: found.flatMap(({ config }) => (config && isTracked(config) ? [config] : [])),
-    missing: found.flatMap(({ ref, config }) => (config || ref.isOptional ? [] : [ref])),
+    record: Object.fromEntries(found.map(({ ref, facts }) => [
+      keyOf(ref), facts === undefined ? ABSENT : facts === 'unreadable' || !facts.isTracked ? UNTRACKED : facts.checksum,
+    ])),
+    missing: found.flatMap(({ ref, facts }) => (facts === undefined && !ref.isOptional ? [keyOf(ref)] : [])),
   }
 }
 
-const CHECKSUM_HEX_DIGITS = 16
-/** Content of a ConfigMap or Secret: `data` and `binaryData`. */
-export const configChecksum = (config: KubeObject): string =>
-  createHash('sha256').update(canonicalJson({ data: config['data'], binaryData: config['binaryData'] })).digest('hex').slice(0, CHECKSUM_HEX_DIGITS)
+/** The checksums of a record alone, for `status.trackedConfigs`. */
+export const checksumsOf = (record: ConfigRecord): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== UNTRACKED && value !== ABSENT))
 
-/** For `status.trackedConfigs`: `configmap/shop-cfg` to checksum, as Flagger writes the keys. */
-export const checksumsOf = (configs: readonly KubeObject[]): Readonly<Record<string, string>> =>
-  Object.fromEntries(configs.map((config) => [`${config.kind.toLowerCase()}/${config.metadata.name}`, configChecksum(config)]))
+/** A template with what it refers to: `<template's revision>-<digest>`, or the template's revision alone where nothing is tracked. */
+export function revisionWith(templateRevision: string, record: ConfigRecord): string {
+  const counted = Object.fromEntries(Object.entries(record).filter(([, value]) => value !== UNTRACKED))
+  return Object.keys(counted).length === 0 ? templateRevision
+    : `${templateRevision}${CONFIGS_SEPARATOR}${hash('sha256', canonicalJson(counted), 'hex').slice(0, DIGEST_HEX_DIGITS)}`
+}
+const DIGEST_HEX_DIGITS = 8
 
-/** `shop-cfg` to `shop-cfg-primary`, for `rewriteConfigs`. */
-export function primaryConfigNames(configs: readonly KubeObject[]): ConfigNames {
-  const names = (kind: ConfigKind) =>
-    Object.fromEntries(configs.filter((config) => config.kind === kind).map(({ metadata }) => [metadata.name, primaryName(metadata.name)]))
+/**
+ * Whether what is there now is what was recorded. What was not tracked then or is not now makes no difference: it is taken up with the next
+ * release. A mandatory one that is missing is not a release either: somebody replaces it, or pods could not start anyway.
+ */
+export const agreesWith = (recorded: ConfigRecord, { record, missing }: ConfigsSeen): boolean =>
+  Object.entries(record).every(([key, value]) => {
+    const before = recorded[key]
+    return before === undefined || before === UNTRACKED || value === UNTRACKED || missing.includes(key) || before === value
+  })
+
+/** A copy that pods refer to: which config, with which content, under which name. */
+export type ConfigCopy = { readonly kind: ConfigKind; readonly source: string; readonly checksum: string; readonly name: string }
+
+/** The copies that pods of a target's revision run with. Named by target and content: nobody else shares them, and they never change. */
+export const copiesOf = (target: string, record: ConfigRecord): readonly ConfigCopy[] =>
+  Object.entries(checksumsOf(record)).map(([key, checksum]) => {
+    const { kind, name } = refOf(key)
+    return { kind, source: name, checksum, name: `${name}-${hash('sha256', `${target}/${checksum}`, 'hex').slice(0, COPY_HEX_DIGITS)}` }
+  })
+const COPY_HEX_DIGITS = 10
+
+/** Original to copy, for `rewriteConfigs`; or copy to original. */
+export function configNames(copies: readonly ConfigCopy[], towards: 'copy' | 'source' = 'copy'): ConfigNames {
+  const names = (kind: ConfigKind) => Object.fromEntries(
+    copies.filter((copy) => copy.kind === kind).map(({ source, name }) => (towards === 'copy' ? [source, name] : [name, source])))
   return { ConfigMap: names('ConfigMap'), Secret: names('Secret') }
 }
 
-/** The primary's copy of a config: what was promoted stays, whatever happens to the user's own. `immutable` is not copied, the copy changes. */
-export function renderConfig(canary: Canary, config: KubeObject): KubeObject {
-  const { metadata } = config
+/** The copy itself, immutable: what was admitted is what runs, whatever happens to the user's own. */
+export function renderCopy(canary: Canary, config: KubeObject, { name, source, checksum }: ConfigCopy): KubeObject {
   return {
     apiVersion: 'v1',
     kind: config.kind,
     metadata: {
-      name: primaryName(metadata.name),
+      name,
       ...inNamespace(canary.metadata.namespace),
-      labels: { ...withoutOwnershipMarks(metadata.labels), ...MANAGED_LABELS, [LABEL_TARGET]: canary.spec.targetRef.name },
-      // Shared by several Canaries it has several owners, and only one of them may be the controller.
-      ownerReferences: [{ ...ownedBy(canary), controller: false }],
+      labels: { ...withoutOwnershipMarks(config.metadata.labels), ...MANAGED_LABELS, [LABEL_TARGET]: canary.spec.targetRef.name },
+      annotations: { [ANNOTATION_CONFIG]: source, [ANNOTATION_CHECKSUM]: checksum },
+      ownerReferences: [ownedBy(canary)],
     },
+    immutable: true,
     ...Object.fromEntries(['type', 'data', 'binaryData'].filter((field) => config[field] !== undefined).map((field) => [field, config[field]])),
   }
 }
+
+/** Read back from a copy; undefined for anything else. */
+export function copyIn({ kind, metadata }: KubeObject): ConfigCopy | undefined {
+  const { [ANNOTATION_CONFIG]: source, [ANNOTATION_CHECKSUM]: checksum } = metadata.annotations ?? {}
+  if (metadata.labels?.[LABEL_MANAGED_BY] !== MANAGED_BY || source === undefined || checksum === undefined) return undefined
+  return { kind: kind as ConfigKind, source, checksum, name: metadata.name }
+}
+
+export const recordOf = (copies: readonly ConfigCopy[]): ConfigRecord => Object.fromEntries(copies.map((copy) => [keyOf({ kind: copy.kind, name: copy.source }), copy.checksum]))

@@ -2,13 +2,17 @@ import type { Canary } from '#api/canary.ts'
 import { LABEL_REVISION, LABEL_TARGET, snapshotName } from '#api/names.ts'
 import type { KubeObject, PodTemplate } from '#api/objects.ts'
 import { ownedBy } from '#api/selectors.ts'
+import type { ConfigRecord } from '#workload/configs.ts'
 import { inNamespace, MANAGED_LABELS } from '#workload/metadata.ts'
 
 /** A ControllerRevision: the API server refuses any change of its `data`. */
-export type Snapshot = KubeObject & { readonly data: { readonly template: PodTemplate }; readonly revision: number }
+export type Snapshot = KubeObject & { readonly data: { readonly template: PodTemplate; readonly configs: ConfigRecord }; readonly revision: number }
 
-/** What was admitted as `revision`. `order` rises with every new snapshot of the target: the greatest is the youngest. */
-export function renderSnapshot(canary: Canary, template: PodTemplate, revision: string, order: number): Snapshot {
+/**
+ * What was admitted as `revision`: the template, and the checksums of the ConfigMaps and Secrets that it refers to.
+ * `order` rises with every new snapshot of the target: the greatest is the youngest.
+ */
+export function renderSnapshot(canary: Canary, template: PodTemplate, revision: string, order: number, configs: ConfigRecord = {}): Snapshot {
   const target = canary.spec.targetRef.name
   return {
     apiVersion: 'apps/v1',
@@ -19,7 +23,7 @@ export function renderSnapshot(canary: Canary, template: PodTemplate, revision: 
       labels: { ...MANAGED_LABELS, [LABEL_TARGET]: target, [LABEL_REVISION]: revision },
       ownerReferences: [ownedBy(canary)],
     },
-    data: { template },
+    data: { template, configs },
     revision: order,
   }
 }
@@ -29,6 +33,10 @@ export function templateOf(snapshot: KubeObject | undefined): PodTemplate | unde
   const data = snapshot?.['data'] as { readonly template?: PodTemplate } | undefined
   return data?.template?.spec ? data.template : undefined
 }
+
+/** What the template's ConfigMaps and Secrets were. */
+export const configsOf = (snapshot: KubeObject | undefined): ConfigRecord =>
+  (snapshot?.['data'] as { readonly configs?: ConfigRecord } | undefined)?.configs ?? {}
 
 export const revisionOfSnapshot = (snapshot: KubeObject): string | undefined => snapshot.metadata.labels?.[LABEL_REVISION]
 

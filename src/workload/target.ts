@@ -1,6 +1,6 @@
 import { ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REVISION, ANNOTATION_STABLE, OWNED_TARGET_ANNOTATIONS, SCALE_TO_ZERO } from '#api/names.ts'
 import type { PodTemplate, Workload } from '#api/objects.ts'
-import { canonicalJson } from '#api/revision.ts'
+import { canonicalJson, templateRevisionOf } from '#api/revision.ts'
 
 /** JSON merge patches (RFC 7386) for the user's own workload. Each names its wanted end, so applying it twice changes nothing more. */
 export type MergePatch = { readonly [field: string]: unknown }
@@ -20,9 +20,9 @@ export function scalePatch(kind: string, replicas: number): MergePatch {
   return { spec: { template: { spec: { nodeSelector: { [SCALE_TO_ZERO]: replicas === 0 ? 'true' : null } } } } }
 }
 
-/** `pending`, `passed`, or `failed: <reason>`, and for which revision. */
+/** `pending`, `passed`, or `failed: <reason>`, and for which revision: as the webhook names it, which knows the template alone. */
 export const gatePatch = (gate: string, revision: string): MergePatch =>
-  annotate({ [ANNOTATION_GATE]: gate, [ANNOTATION_REVISION]: revision })
+  annotate({ [ANNOTATION_GATE]: gate, [ANNOTATION_REVISION]: templateRevisionOf(revision) })
 
 /** The change that was held for adoption may roll now (to no pods, since the target is at 0). */
 export const unpausePatch = (): MergePatch => ({ ...annotate({ [ANNOTATION_STABLE]: null }), spec: { paused: null } })

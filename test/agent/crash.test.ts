@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Canary } from '#api/canary.ts'
 import type { KubeObject, Service, Workload } from '#api/objects.ts'
 import type { Fault } from '../kube/fake/api.ts'
-import { canary, cart, createWorld, failCall, imageOf, ingressRoute, NAMESPACE, readyBehind, TRAEFIK, type World } from './world.ts'
+import { canary, cart, configuredCart, createWorld, failCall, imageOf, ingressRoute, NAMESPACE, readyBehind, TRAEFIK, type World } from './world.ts'
 
 /**
  * At each API call of a rollout the call fails once, or the agent dies right after it: the end is the same, and at no moment on the way is a promise broken.
@@ -61,6 +61,14 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'kubernetes: another revision in mid-run', objects: [...cart(), canary({ spec: { provider: 'kubernetes' } })], before: toWeight, isPromoted: true,
     act: (world) => world.setImage('cart:3'),
+  },
+  {
+    name: 'traefik: a template with a ConfigMap and a Secret, of which one changes with the image', objects: [...configuredCart(), canary({ spec: { provider: 'traefik' } })],
+    before: adopt, isPromoted: true,
+    act(world) {
+      world.fake.edit({ apiVersion: 'v1', kind: 'ConfigMap', namespace: NAMESPACE, name: 'settings' }, (object) => ({ ...object, data: { COLOUR: 'red' } }))
+      world.setImage('cart:2')
+    },
   },
 ]
 
@@ -176,6 +184,8 @@ function endOf({ fake }: World): unknown {
     ...named<Workload>('apps/v1', 'Deployment', (object) => ({ ...meta(object), spec: object.spec })),
     ...named<Service>('v1', 'Service', (object) => ({ ...meta(object), spec: object.spec })),
     ...named('apps/v1', 'ControllerRevision', (object) => object['data']),
+    ...named('v1', 'ConfigMap', (object) => ({ ...meta(object), data: object['data'] })),
+    ...named('v1', 'Secret', (object) => ({ ...meta(object), data: object['data'] })),
     ...named(TRAEFIK, 'TraefikService', (object) => ({ ...meta(object), spec: object['spec'] })),
     ...named(TRAEFIK, 'IngressRoute', (object) => ({ ...meta(object), spec: object['spec'] })),
     ...named<Canary>(CANARY.apiVersion, 'Canary', (object) => {

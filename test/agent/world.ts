@@ -356,6 +356,23 @@ export function cart({ name = 'cart', image = 'cart:1', replicas = 2, template =
   ]
 }
 
+/** A cart that refers to a ConfigMap in its environment and to a Secret in a volume. */
+export function configuredCart(): readonly KubeObject[] {
+  const [deployment, ...others] = cart() as readonly [Workload, ...KubeObject[]]
+  const { template } = deployment.spec
+  const [container] = template.spec.containers
+  const spec = {
+    ...template.spec,
+    containers: [{ ...container, envFrom: [{ configMapRef: { name: 'settings' } }] }],
+    volumes: [{ name: 'keys', secret: { secretName: 'keys' } }],
+  }
+  return [
+    { ...deployment, spec: { ...deployment.spec, template: { ...template, spec } } } as Workload, ...others,
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings', namespace: NAMESPACE }, data: { COLOUR: 'green' } },
+    { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys', namespace: NAMESPACE }, type: 'Opaque', data: { key: 'cw==' } },
+  ]
+}
+
 export function canary({ name = 'cart', spec = {}, analysis = {} }: { readonly name?: string; readonly spec?: Partial<Canary['spec']>; readonly analysis?: CanaryAnalysis } = {}): Canary {
   return {
     apiVersion: FLAGGER, kind: 'Canary', metadata: { name, namespace: NAMESPACE },

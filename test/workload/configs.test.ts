@@ -1,6 +1,7 @@
 import { test } from 'tap'
-import { checksumsOf, configChecksum, configRefs, primaryConfigNames, renderConfig, rewriteConfigs, trackedConfigs } from '#workload/configs.ts'
-import { canaryOf, inCluster, objectOf, templateOf } from './fixtures.ts'
+import type { KubeObject } from '#api/objects.ts'
+import { agreesWith, checksumsOf, configNames, configRefs, configsSeen, copiesOf, copyIn, factsOf, renderCopy, revisionWith, rewriteConfigs, type ConfigLook } from '#workload/configs.ts'
+import { canaryOf, objectOf, templateOf } from './fixtures.ts'
 
 const template = templateOf('shop:1', {
   initContainers: [{ name: 'init', envFrom: [{ secretRef: { name: 'creds', optional: true } }] }],
@@ -32,25 +33,66 @@ test('names are rewritten where they are references, and nowhere else', async (t
 const cfg = objectOf('v1', 'ConfigMap', 'cfg', { data: { a: '1' }, binaryData: { b: 'AA==' }, immutable: true }, { labels: { team: 'a' } })
 const creds = objectOf('v1', 'Secret', 'creds', { type: 'Opaque', data: { p: 'eA==' } })
 
+const lookAt = (...configs: readonly KubeObject[]): ConfigLook => ({ kind, name }) => {
+  const found = configs.find((config) => config.kind === kind && config.metadata.name === name)
+  return found && factsOf(found)
+}
+const seen = (...configs: readonly KubeObject[]) => configsSeen(configRefs(template), lookAt(...configs))
+
 test('configs opt out, registry credentials are left alone, and a missing mandatory one is told', async (t) => {
   const optedOut = objectOf('v1', 'ConfigMap', 'extra', { data: {} }, { annotations: { 'flagger.app/config-tracking': 'disabled' } })
   const token = objectOf('v1', 'Secret', 'token', { type: 'kubernetes.io/dockerconfigjson' })
-  const { configs, missing } = trackedConfigs(template, 'prod', inCluster(cfg, creds, optedOut, token))
-  t.same(configs.map(({ metadata }) => metadata.name).toSorted(), ['cfg', 'creds'])
+  const { record, missing } = seen(cfg, creds, optedOut, token)
+  t.same(Object.keys(checksumsOf(record)).toSorted(), ['configmap/cfg', 'secret/creds'])
   t.same(missing, [])
-  t.same(trackedConfigs(template, 'prod', inCluster(cfg, creds, token)).missing, [{ kind: 'ConfigMap', name: 'extra', isOptional: false }])
+  t.same(seen(cfg, creds, token).missing, ['configmap/extra'])
+  t.same(configsSeen(configRefs(template), ({ kind }) => (kind === 'Secret' ? 'unreadable' : undefined)).record, {
+    'configmap/cfg': 'absent', 'configmap/extra': 'absent', 'configmap/more': 'absent', 'secret/creds': 'untracked', 'secret/token': 'untracked',
+  })
 })
 
-test('the checksum sees binary data', async (t) => {
-  t.not(configChecksum(cfg), configChecksum({ ...cfg, binaryData: { b: 'AQ==' } }))
-  t.equal(configChecksum(cfg), configChecksum({ ...cfg, metadata: { ...cfg.metadata, resourceVersion: '9' } }))
-  t.same(Object.keys(checksumsOf([cfg, creds])), ['configmap/cfg', 'secret/creds'])
+test('the checksum sees all content, and nothing but content', async (t) => {
+  const checksum = (config: KubeObject): string => factsOf(config).checksum
+  t.not(checksum(cfg), checksum({ ...cfg, binaryData: { b: 'AQ==' } }))
+  t.not(checksum(cfg), checksum({ ...cfg, data: { a: '2' } }))
+  t.equal(checksum(cfg), checksum({ ...cfg, immutable: false, metadata: { ...cfg.metadata, resourceVersion: '9' } }))
 })
 
-test('the primary\'s copy has all data and may change', async (t) => {
-  const copy = renderConfig(canaryOf(), cfg)
-  t.match(copy, { metadata: { name: 'cfg-primary', labels: { team: 'a' } }, data: { a: '1' }, binaryData: { b: 'AA==' } })
-  t.notOk('immutable' in copy)
-  t.equal(renderConfig(canaryOf(), creds)['type'], 'Opaque')
-  t.same(primaryConfigNames([cfg, creds]), { ConfigMap: { cfg: 'cfg-primary' }, Secret: { creds: 'creds-primary' } })
+test('a revision names the template and what it refers to', async (t) => {
+  const { record } = seen(cfg, creds)
+  const revision = revisionWith('1abc', record)
+  t.match(revision, /^1abc-[0-9a-f]{8}$/)
+  t.not(revisionWith('1abc', seen({ ...cfg, data: { a: '2' } }, creds).record), revision)
+  t.equal(revisionWith('1abc', {}), '1abc', 'nothing referred to')
+  t.equal(revisionWith('1abc', { 'secret/creds': 'untracked' }), '1abc', 'nothing tracked')
+})
+
+const extra = objectOf('v1', 'ConfigMap', 'extra', { data: {} })
+const token = objectOf('v1', 'Secret', 'token', { type: 'Opaque', data: {} })
+const more = objectOf('v1', 'ConfigMap', 'more', { data: { m: '1' } })
+const before = seen(cfg, creds, extra, token).record
+for (const { name, now, agrees } of [
+  { name: 'the same content agrees', now: seen(cfg, creds, extra, token), agrees: true },
+  { name: 'other content is another revision', now: seen({ ...cfg, data: { a: '2' } }, creds, extra, token), agrees: false },
+  { name: 'an optional one that appears is content', now: seen(cfg, creds, extra, token, more), agrees: false },
+  { name: 'a mandatory one that is being replaced is waited for', now: seen(creds, extra, token), agrees: true },
+  { name: 'opting out is taken up with the next release', now: seen({ ...cfg, metadata: { ...cfg.metadata, annotations: { 'flagger.app/config-tracking': 'disabled' } } }, creds, extra, token), agrees: true },
+]) test(name, async (t) => t.equal(agreesWith(before, now), agrees))
+
+test('what was recorded before anything was tracked agrees with all', async (t) => t.ok(agreesWith({}, seen(cfg, creds, extra, token))))
+
+test('a copy is named by target and content, immutable, whole, and known again', async (t) => {
+  const copies = copiesOf('shop', seen(cfg, creds).record)
+  const [copy] = copies
+  t.match(copy, { kind: 'ConfigMap', source: 'cfg', name: /^cfg-[0-9a-f]{10}$/ })
+  if (!copy) return
+  const rendered = renderCopy(canaryOf(), cfg, copy)
+  t.match(rendered, { metadata: { name: copy.name, labels: { team: 'a' }, ownerReferences: [{ kind: 'Canary', controller: true }] }, immutable: true, data: { a: '1' }, binaryData: { b: 'AA==' } })
+  t.same(copyIn(rendered), copy)
+  t.equal(copyIn(cfg), undefined)
+  t.not(copiesOf('other', seen(cfg).record)[0]?.name, copy.name, 'two targets that share a config have a copy each')
+  t.equal(renderCopy(canaryOf(), creds, copy)['type'], 'Opaque')
+  const there = rewriteConfigs(template, configNames(copies))
+  t.match(JSON.stringify(there), `"name":"${copy.name}"`)
+  t.same(rewriteConfigs(there, configNames(copies, 'source')), template)
 })
