@@ -7,7 +7,9 @@ cache="${CANARYGATE_CACHE:-$PWD/.cache}"
 mkdir -p "$cache/product" dist
 
 # createRequire: some dependencies are CommonJS and ask for Node's own modules at run time.
-esbuild src/main.ts --bundle --platform=node --target=node24 --format=esm --minify-syntax --outfile=dist/canarygate.mjs \
+# Splitting: what is imported on demand (the clouds' SDKs) is a file of its own, which is not even read until then.
+rm -rf dist/app
+esbuild canarygate=src/main.ts --bundle --splitting --platform=node --target=node24 --format=esm --minify-syntax --outdir=dist/app --out-extension:.js=.mjs \
   --log-level=warning --external:@kubernetes/client-node \
   --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
@@ -16,7 +18,7 @@ cat > "$cache/product/spec.json" <<JSON
   "name": "canarygate:latest",
   "layers": [
     [{"to": "/usr/local/bin/node", "from": "$PWD/node_modules/node-linux-$(node -p process.arch)/bin/node", "mode": "0755", "libraries": true}],
-    [{"to": "/app/canarygate.mjs", "from": "$PWD/dist/canarygate.mjs"}]
+    [{"to": "/app", "from": "$PWD/dist/app"}]
   ],
   "env": {"NODE_ENV": "production", "NODE_OPTIONS": "--max-old-space-size-percentage=70"},
   "entrypoint": ["/usr/local/bin/node", "/app/canarygate.mjs"],

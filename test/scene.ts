@@ -19,7 +19,7 @@ import { loadClusterConfig } from '#kube/config.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
 const STATE = process.env['CANARYGATE_CLUSTER_DIR'] ?? join(ROOT, '.cluster')
-const BUNDLE = join(ROOT, 'dist/canarygate.mjs')
+const BUNDLE = join(ROOT, 'dist/app/canarygate.mjs')
 /** What `kubectl apply -k` and `delete -k` are given here. */
 export const INSTALL = join(ROOT, 'test/cluster/install')
 /** On the product's pods: what they were started with, so that they are restarted when it differs, and only then. */

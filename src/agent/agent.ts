@@ -114,7 +114,7 @@ export function createAgent(options: AgentOptions): Agent {
   const authority = createAuthority(accessReviewOf(client), log)
   const runs = createRuns({ canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
   const vigil = createVigil({ http: options.http, caches, log, now })
-  const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now })
+  const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now, wait })
 
   const portsOf = (key: string): Ports => {
     const bound = log.child({ canary: key })

@@ -12,8 +12,8 @@ import type { Log } from '#kube/log.ts'
 import { builtinQuery, builtinSource, BUILTIN_METRICS, type BuiltinMetric } from '#metrics/builtin.ts'
 import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec } from '#metrics/check.ts'
 import { prometheus } from '#metrics/prometheus.ts'
-import { unavailable, type MetricAddress } from '#metrics/provider.ts'
-import { METRIC_PROVIDERS, metricProvider, queryLanguage } from '#metrics/registry.ts'
+import { unavailable, type MetricAddress, type Wait } from '#metrics/provider.ts'
+import { createMetricProviders, queryLanguage } from '#metrics/registry.ts'
 import { parseTemplate, renderTemplate, type TemplateValues } from '#metrics/template.ts'
 import type { Check, Seen } from '#rollout/decision.ts'
 
@@ -31,10 +31,11 @@ export type MeasuringOptions = {
   readonly vigil: Vigil
   readonly log: Log
   readonly now: () => number
+  readonly wait: Wait
 }
 
-/** All of one round's answers arrive within this time, or count as unavailable (ms). */
-const CHECK_DEADLINE_MS = 10_000
+/** All of one round's answers arrive within this time, or count as unavailable (ms). No source's own deadline is longer. */
+const CHECK_DEADLINE_MS = 16_000
 const DEFAULT_WINDOW = '1m'
 const DEFAULT_WINDOW_MS = 60_000
 
@@ -42,6 +43,7 @@ type Asked = { readonly measurement: Measurement; readonly origin: MetricOrigin;
 
 export function createMeasuring(options: MeasuringOptions): Measuring {
   const { http, caches, log, now } = options
+  const providers = createMetricProviders({ cluster: options.client, wait: options.wait })
 
   async function measureOne(canary: Canary, metric: CanaryMetric, provider: string, signal: AbortSignal): Promise<Asked> {
     const isBuiltin = (BUILTIN_METRICS as readonly string[]).includes(metric.name) && !metric.templateRef && !metric.query
@@ -74,7 +76,7 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     const url = server(canary)
     if (!metric.query) return unavailable('no usable metrics template and query were configured')
     if (!url) return unavailable('no metrics server is configured: set spec.metricsServer, or the agent\'s METRICS_SERVER')
-    const rendered = render(metric.query, canary, { ...metric, interval: metric.interval ?? DEFAULT_WINDOW }, 'promql')
+    const rendered = render(metric.query, canary, metric, 'promql')
     return 'error' in rendered ? unavailable(`query render error: ${rendered.error}`) : prometheus.query(rendered.text, addressOf(url, metric), http, signal)
   }
 
@@ -83,15 +85,15 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     const template = caches.metricTemplate(namespace, name)
     if (!template) return unavailable(`Metric template ${name}.${namespace} error: not found`)
     const type = template.spec.provider.type
-    const provider = metricProvider(type)
-    if (!provider) return unavailable(`Metric template ${name}.${namespace} provider ${type} error: not supported; use one of ${METRIC_PROVIDERS.map((known) => known.type).join(', ')}`)
+    const provider = providers.find((known) => known.type === type)
+    if (!provider) return unavailable(`Metric template ${name}.${namespace} provider ${type} error: not supported; use one of ${providers.map((known) => known.type).join(', ')}`)
     const rendered = render(template.spec.query, canary, metric, queryLanguage(type))
     if ('error' in rendered) return unavailable(`Metric template ${name}.${namespace} query render error: ${rendered.error}`)
     const { address, headers, region, insecureSkipVerify, secretRef } = template.spec.provider
     const secret = secretRef ? await readSecret(options.client, namespace, secretRef.name, signal) : undefined
     if (secret && 'reason' in secret) return unavailable(`Metric template ${name}.${namespace} ${secret.reason}`)
     return provider.query(rendered.text, {
-      ...addressOf(address, metric), ...(headers ? { headers } : {}), ...(region ? { region } : {}), ...(insecureSkipVerify ? { insecureSkipVerify } : {}), ...(secret ? { secret: secret.data } : {}),
+      ...addressOf(address, metric), namespaces: [...new Set([canary.metadata.namespace ?? '', namespace])], ...(headers ? { headers } : {}), ...(region ? { region } : {}), ...(insecureSkipVerify ? { insecureSkipVerify } : {}), ...(secret ? { secret: secret.data } : {}),
     }, http, signal)
   }
 
@@ -132,7 +134,7 @@ function render(query: string, canary: Canary, metric: CanaryMetric, language: '
   if (!parsed.template) return { error: (parsed.errors ?? []).join('; ') }
   const values: TemplateValues = {
     name: canary.metadata.name, namespace: canary.metadata.namespace ?? '', target: canary.spec.targetRef.name, service: apexName(canary),
-    ...refsOf(canary), interval: metric.interval ?? '', variables: metric.templateVariables ?? {}, language,
+    ...refsOf(canary), interval: metric.interval ?? DEFAULT_WINDOW, variables: metric.templateVariables ?? {}, language,
   }
   const rendered = renderTemplate(parsed.template, values)
   return rendered.error === undefined ? { text: rendered.text } : { error: rendered.error }

@@ -10,6 +10,8 @@ export type HttpRequest = {
   /** Largest answer that is read. */
   readonly maxBytes?: number
   readonly insecureSkipVerify?: boolean
+  /** Asking once more does no harm, and is done when the server is busy. A GET unless told. */
+  readonly repeatable?: boolean
 }
 
 export type HttpResponse = {
@@ -17,6 +19,8 @@ export type HttpResponse = {
   readonly body: string
   /** The Location header; an implementation that leaves it out makes a redirect an answer like any other. */
   readonly location?: string
+  /** The Retry-After header, in seconds from now. */
+  readonly retryAfterSeconds?: number
 }
 
 /** Sends one request and reads its answer, within deadline and size. Redirects are answers. What brought no answer rejects. */

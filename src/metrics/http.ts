@@ -7,8 +7,9 @@ import type { Http, HttpRequest, HttpResponse } from '#api/http.ts'
 import type { LookupAddress } from 'node:dns'
 import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import ipaddr from 'ipaddr.js'
-import { Agent, request as undiciRequest, type Dispatcher } from 'undici'
+import { Agent, ProxyAgent, request as undiciRequest, type Dispatcher } from 'undici'
 import { basicAuth, HttpError } from '#metrics/provider.ts'
 
 export type HttpOptions = {
@@ -18,12 +19,21 @@ export type HttpOptions = {
   readonly resolve?: (hostname: string) => Promise<readonly LookupAddress[]>
 }
 
-export type HttpClient = { readonly http: Http; readonly close: () => Promise<void> }
+export type HttpClient = {
+  readonly http: Http
+  /** The same through an HTTP proxy, which then resolves the names; its own address is checked like any other. */
+  readonly through: (proxy: string) => Http
+  readonly close: () => Promise<void>
+}
 
 /** Largest answer that is read unless a request says otherwise. */
 export const MAX_RESPONSE_BYTES = 1024 * 1024
 const MAX_CONNECTIONS_PER_ORIGIN = 16
 const CONNECT_TIMEOUT_MS = 5_000
+/** A busy server that asks for no more than this is asked again in the same exchange (seconds). */
+const MAX_PATIENCE_SECONDS = 2
+/** Statuses that say "not now". */
+const BUSY: readonly number[] = [429, 503]
 
 /**
  * Ranges that nobody's metrics are served from, and tunnels that could lead there. Private ranges are where a cluster lives, and some
@@ -83,8 +93,21 @@ export function createHttp(options: HttpOptions = {}): HttpClient {
   const lax = agentOf(false)
   return {
     http: (request, signal) => exchange(request, signal, request.insecureSkipVerify ? lax : strict, options),
+    through: (proxy) => async (request, signal) => {
+      // Few alerts go through a proxy: a connection each, and none is left behind.
+      const dispatcher = proxyAgent(proxy, request.insecureSkipVerify !== true, options)
+      return await exchange(request, signal, dispatcher, options).finally(() => dispatcher.destroy())
+    },
     close: async () => { await Promise.all([strict.close(), lax.close()]) },
   }
+}
+
+function proxyAgent(proxy: string, rejectUnauthorized: boolean, options: HttpOptions): ProxyAgent {
+  const url = checkedUrl(proxy, options)
+  return new ProxyAgent({
+    uri: withoutUser(url).href, ...(url.username === '' ? {} : { token: userOf(url) }),
+    proxyTls: { lookup: guardedLookup(options), timeout: CONNECT_TIMEOUT_MS }, requestTls: { rejectUnauthorized },
+  })
 }
 
 async function exchange(request: HttpRequest, signal: AbortSignal, dispatcher: Dispatcher, options: HttpOptions): Promise<HttpResponse> {
@@ -97,11 +120,21 @@ async function exchange(request: HttpRequest, signal: AbortSignal, dispatcher: D
       if (codeOf(err) === 'ECONNREFUSED' && !either.aborted) return undefined
       throw err
     })
-    const isRepeatable = (request.method ?? 'GET') === 'GET'
-    return first && !(first.status === 503 && isRepeatable) ? first : await attempt(url, request, either, dispatcher)
+    const pauseSeconds = first ? pauseBefore(first, request) : 0
+    if (first && pauseSeconds === undefined) return first
+    if (pauseSeconds) await wait(pauseSeconds * 1_000, undefined, { signal: either })
+    return await attempt(url, request, either, dispatcher)
   } catch (err) {
     throw faultOf(err, url, request, signal, deadline)
   }
+}
+
+/** How long to wait before the second and last try; undefined when the first answer stands. */
+function pauseBefore({ status, retryAfterSeconds }: HttpResponse, { method = 'GET', repeatable = method === 'GET', deadlineMs }: HttpRequest): number | undefined {
+  if (!repeatable || !BUSY.includes(status)) return undefined
+  // A pod that is just starting says 503 and no more; who throttles without a time gets no second request at once.
+  if (retryAfterSeconds === undefined) return status === 503 ? 0 : undefined
+  return retryAfterSeconds <= MAX_PATIENCE_SECONDS && retryAfterSeconds * 2_000 <= deadlineMs ? retryAfterSeconds : undefined
 }
 
 function checkedUrl(text: string, options: HttpOptions): URL {
@@ -125,9 +158,16 @@ async function attempt(url: URL, { method = 'GET', headers, body, maxBytes = MAX
     if (bytes > maxBytes) throw new HttpError('too-large', `${placeOf(url)}: the answer is larger than ${maxBytes} bytes`)
     chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
   }
-  const { location } = answer.headers
-  return { status: answer.statusCode, body: Buffer.concat(chunks).toString('utf8'), ...(typeof location === 'string' ? { location } : {}) }
+  const { location, 'retry-after': retryAfter } = answer.headers
+  const retryAfterSeconds = typeof retryAfter === 'string' ? secondsOf(retryAfter) : undefined
+  return {
+    status: answer.statusCode, body: Buffer.concat(chunks).toString('utf8'),
+    ...(typeof location === 'string' ? { location } : {}), ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  }
 }
+
+/** Retry-After in seconds. Its other form, a date, needs clocks that agree: it is as good as none. */
+const secondsOf = (text: string): number | undefined => (/^\s*\d{1,9}\s*$/.test(text) ? Number(text) : undefined)
 
 function withoutUser(url: URL): URL {
   const plain = new URL(url)
@@ -137,10 +177,12 @@ function withoutUser(url: URL): URL {
 }
 
 /** User and password in an address are credentials, unless the request has others. */
-function withUser(headers: Readonly<Record<string, string>>, { username, password }: URL): Readonly<Record<string, string>> {
-  if (username === '' || Object.keys(headers).some((name) => name.toLowerCase() === 'authorization')) return headers
-  return { ...headers, authorization: basicAuth(decodeURIComponent(username), decodeURIComponent(password)) }
+function withUser(headers: Readonly<Record<string, string>>, url: URL): Readonly<Record<string, string>> {
+  if (url.username === '' || Object.keys(headers).some((name) => name.toLowerCase() === 'authorization')) return headers
+  return { ...headers, authorization: userOf(url) }
 }
+
+const userOf = ({ username, password }: URL): string => basicAuth(decodeURIComponent(username), decodeURIComponent(password))
 
 /** Host and path alone: user, password and query may be secrets. */
 const placeOf = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}`

@@ -16,7 +16,7 @@ export const influxdb: MetricProvider = {
     const body = JSON.stringify({ query, type: 'flux', dialect: { header: true, delimiter: ',', annotations: ['datatype', 'group', 'default'] } })
     const headers = { accept: 'application/csv', 'content-type': 'application/json', ...(token ? { authorization: `Token ${token.trim()}` } : {}) }
     const secrets = secretsOf(address)
-    return ask({ method: 'POST', url: url.href, headers, body, deadlineMs: DEADLINE_MS }, address, http, signal, (text) => parseInflux(text, secrets))
+    return ask({ method: 'POST', repeatable: true, url: url.href, headers, body, deadlineMs: DEADLINE_MS }, address, http, signal, (text) => parseInflux(text, secrets))
   },
 }
 

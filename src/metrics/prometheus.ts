@@ -14,13 +14,7 @@ export const prometheus: MetricProvider = {
     const headers = headersOf(address)
     if (!headers) return unavailable('the secret has neither a token nor username and password')
     const secrets = secretsOf(address)
-    // The server explains itself in the body of a 4xx, too.
-    const explained: typeof http = async (request, within) => {
-      const response = await http(request, within)
-      const error = response.status >= 400 ? dig(parseJson(response.body), 'error') : undefined
-      return typeof error === 'string' ? { ...response, body: error } : response
-    }
-    return ask({ url: url.href, headers, deadlineMs: DEADLINE_MS }, address, explained, signal, (body) => parsePrometheus(body, secrets))
+    return ask({ url: url.href, headers, deadlineMs: DEADLINE_MS }, address, http, signal, (body) => parsePrometheus(body, secrets))
   },
 }
 

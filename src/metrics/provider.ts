@@ -17,7 +17,19 @@ export type MetricAddress = {
   readonly at: number
   /** The metric's interval. */
   readonly intervalSeconds: number
+  /** Namespaces in which the metric may make objects: the Canary's and its template's. */
+  readonly namespaces?: readonly string[]
 }
+
+/** The cluster's own API, for sources that are objects in it. Rejects with the HTTP status as `status`. */
+export type ClusterApi = {
+  raw(method: 'GET' | 'POST' | 'DELETE', path: string, options?: {
+    readonly query?: Readonly<Record<string, string>>; readonly body?: unknown; readonly signal?: AbortSignal; readonly timeoutMs?: number
+  }): Promise<unknown>
+}
+
+/** Resolves after so many milliseconds, or as soon as the signal aborts; never rejects. */
+export type Wait = (milliseconds: number, signal: AbortSignal) => Promise<void>
 
 export type MetricProvider = {
   /** As in `spec.provider.type`. */
@@ -69,11 +81,20 @@ export function secretsOf(address: Pick<MetricAddress, 'secret' | 'headers'>): s
 export async function ask(request: HttpRequest, address: MetricAddress, http: Http, signal: AbortSignal, parse: (body: string) => Measurement): Promise<Measurement> {
   const secrets = secretsOf(address)
   try {
-    const { status, body } = await http({ ...request, ...(address.insecureSkipVerify ? { insecureSkipVerify: true } : {}) }, signal)
-    return status >= 200 && status < 300 ? parse(body) : unavailable(`error response: ${status} ${excerpt(body, secrets)}`.trim())
+    const { status, body, retryAfterSeconds } = await http({ ...request, ...(address.insecureSkipVerify ? { insecureSkipVerify: true } : {}) }, signal)
+    if (status >= 200 && status < 300) return parse(body)
+    const later = retryAfterSeconds === undefined ? '' : ` (asks to wait ${retryAfterSeconds} s)`
+    return unavailable(`${`error response: ${status} ${excerpt(explanationOf(body), secrets)}`.trim()}${later}`)
   } catch (err) {
     return unavailable(excerpt(err instanceof Error ? err.message : 'request failed', secrets))
   }
+}
+
+/** `error.message` of an answer, as Google, Kubernetes and others explain themselves; else the text. */
+const explanationOf = (body: string): string => {
+  const answer = parseJson(body)
+  const told = [dig(answer, 'error', 'message'), dig(answer, 'error'), dig(answer, 'message')].find((text) => typeof text === 'string')
+  return typeof told === 'string' ? told : body
 }
 
 /** The address with path segments and parameters added; undefined when it is no http(s) URL. */

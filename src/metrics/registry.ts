@@ -1,20 +1,24 @@
 /** All metric providers. A new one is a file and a line here. */
 
+import { createCloudwatch } from '#metrics/cloudwatch.ts'
 import { datadog } from '#metrics/datadog.ts'
 import { dynatrace } from '#metrics/dynatrace.ts'
+import { createExternalMetrics } from '#metrics/externalmetrics.ts'
 import { graphite } from '#metrics/graphite.ts'
 import { influxdb } from '#metrics/influxdb.ts'
+import { createKeptn } from '#metrics/keptn.ts'
 import { newrelic } from '#metrics/newrelic.ts'
 import { prometheus } from '#metrics/prometheus.ts'
-import type { MetricProvider } from '#metrics/provider.ts'
+import type { ClusterApi, MetricProvider, Wait } from '#metrics/provider.ts'
+import { splunk } from '#metrics/splunk.ts'
+import { createStackdriver } from '#metrics/stackdriver.ts'
 
-export const METRIC_PROVIDERS: readonly MetricProvider[] = [prometheus, datadog, dynatrace, graphite, influxdb, newrelic]
+/** What the sources need beside HTTP. */
+export type MetricPorts = { readonly cluster: ClusterApi; readonly wait: Wait }
 
-/** Flagger's other types, which are not served yet: known, so that admission can say so instead of "unknown". */
-export const UNSERVED_METRIC_PROVIDERS: readonly string[] = ['cloudwatch', 'externalmetrics', 'keptn', 'splunk', 'stackdriver']
-
-/** The provider of a `spec.provider.type`. Undefined when there is none: nothing falls back to another one. */
-export const metricProvider = (type: string): MetricProvider | undefined => METRIC_PROVIDERS.find((provider) => provider.type === type)
+export const createMetricProviders = (ports: MetricPorts): readonly MetricProvider[] => [
+  prometheus, createCloudwatch(), datadog, dynatrace, createExternalMetrics(ports), graphite, influxdb, createKeptn(ports), newrelic, splunk, createStackdriver(),
+]
 
 /** How a provider's queries are read when values are put into them. */
 export const queryLanguage = (type: string): 'promql' | 'opaque' => (type === 'prometheus' ? 'promql' : 'opaque')

@@ -27,7 +27,7 @@ async function measured(metrics: readonly CanaryMetric[], { answer = 100, server
   const object = canary({ spec, analysis: { metrics: [...metrics] } })
   const { lines, log } = createLogLines()
   const measuring = createMeasuring({
-    http, client: createFakeKube().client, metricsServer: server === 'none' ? undefined : SERVER, log, now: () => 0,
+    http, client: createFakeKube().client, metricsServer: server === 'none' ? undefined : SERVER, log, now: () => 0, wait: async () => {},
     caches: { metricTemplate: (namespace: string, name: string) => templates[`${namespace}/${name}`] && { spec: templates[`${namespace}/${name}`] } } as unknown as Caches,
     vigil: { measure: () => embedded } as unknown as Vigil,
   })

@@ -135,6 +135,29 @@ test('503 and a refused connection are tried once more, a POST answered with 503
   await t.rejects(client(t)({ url: gone.url }), { fault: 'unreachable', message: /ECONNREFUSED/ })
 })
 
+const busy = [
+  { name: 'a 429 with a short Retry-After is asked again after it', status: 429, retryAfter: '1', asked: 2, waits: true },
+  { name: 'a 503 with one, too', status: 503, retryAfter: '1', asked: 2, waits: true },
+  { name: 'a 429 without one stands', status: 429, asked: 1 },
+  { name: 'a longer one than anybody waits for stands, and is told', status: 429, retryAfter: '30', asked: 1, told: 30 },
+  { name: 'a date is as good as none', status: 429, retryAfter: 'Wed, 21 Oct 2026 07:28:00 GMT', asked: 1 },
+  { name: 'a POST is asked again only where that does no harm', status: 429, retryAfter: '0', method: 'POST', asked: 1, told: 0 },
+  { name: 'a POST that only asks is a question', status: 429, retryAfter: '0', method: 'POST', repeatable: true, asked: 2 },
+] as const
+for (const { name, status, asked, ...row } of busy) {
+  test(name, async (t) => {
+    let requests = 0
+    const { url } = await serve(t, (_, response) => {
+      requests += 1
+      response.writeHead(requests === 1 ? status : 200, 'retryAfter' in row && requests === 1 ? { 'retry-after': row.retryAfter } : {}).end()
+    })
+    const begun = performance.now()
+    const answer = await client(t)({ url, ...('method' in row ? { method: row.method } : {}), ...('repeatable' in row ? { repeatable: true } : {}) })
+    t.same([requests, answer.status, answer.retryAfterSeconds], [asked, asked === 2 ? 200 : status, 'told' in row ? row.told : undefined])
+    if ('waits' in row) t.ok(performance.now() - begun > 900)
+  })
+}
+
 test('a refused connection is tried once more', async (t) => {
   const { port } = await serve(t, (_, response) => response.end('here'))
   // Nobody listens on the second loopback address: a pod that is just being replaced.

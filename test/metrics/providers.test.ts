@@ -7,9 +7,10 @@ import { parseGraphite } from '#metrics/graphite.ts'
 import { parseInflux } from '#metrics/influxdb.ts'
 import { parseNewRelic } from '#metrics/newrelic.ts'
 import { HttpError, type MetricAddress } from '#metrics/provider.ts'
-import { METRIC_PROVIDERS, metricProvider } from '#metrics/registry.ts'
+import { createMetricProviders } from '#metrics/registry.ts'
 
 const SIGNAL = new AbortController().signal
+const PROVIDERS = createMetricProviders({ cluster: { raw: async () => ({}) }, wait: async () => {} })
 const AT = 1_700_000_000_000
 const FLUX_TYPES = '#datatype,string,long,dateTime:RFC3339,double\r\n#group,false,false,false,false\r\n#default,_result,,,\r\n'
 const FLUX_HEADER = ',result,table,_time,_value\r\n'
@@ -42,14 +43,8 @@ const providers = [
   },
 ] as const
 
-test('every listed provider is tried here', async (t) => {
-  t.same(METRIC_PROVIDERS.map(({ type }) => type).sort(), providers.map(({ type }) => type).toSorted())
-  t.equal(metricProvider('toString'), undefined)
-  t.equal(metricProvider('prom'), undefined)
-})
-
 for (const { type, query, address, answer, sent } of providers) {
-  const ask = (http: Http, more: Partial<MetricAddress> = {}): Promise<Measurement | undefined> | undefined => metricProvider(type)?.query(query, { at: AT, intervalSeconds: 60, ...address, ...more }, http, SIGNAL)
+  const ask = (http: Http, more: Partial<MetricAddress> = {}): Promise<Measurement | undefined> | undefined => PROVIDERS.find((known) => known.type === type)?.query(query, { at: AT, intervalSeconds: 60, ...address, ...more }, http, SIGNAL)
 
   test(`${type} asks as its server expects`, async (t) => {
     const requests: HttpRequest[] = []
