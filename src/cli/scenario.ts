@@ -1,5 +1,5 @@
 import { parseDuration } from '#api/duration.ts'
-import { COMMANDS, commandAnnotation, ANNOTATION_FLAGGER_PROMOTE, type Command } from '#api/names.ts'
+import { ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_RESTARTED_AT, COMMANDS, commandAnnotation, type Command } from '#api/names.ts'
 import { InputError, isRecord, KNOWN_ANNOTATIONS, readYaml } from '#cli/input.ts'
 import type { MetricValues, SimulationEvent } from '#cli/simulation.ts'
 
@@ -89,12 +89,15 @@ function valuesOf(read: Reader, fields: Fields): MetricValues {
 }
 
 function annotations(read: Reader, fields: Fields, at: number): readonly SimulationEvent[] {
-  read.oneOf('on', ['canary', 'target'], 'canary')
+  const on = read.oneOf('on', ['canary', 'target'], 'canary')
   const set = fields['set']
   if (!isRecord(set)) return read.fail('set', 'must be a map of annotations')
   return Object.entries(set).map(([annotation, value]): SimulationEvent => {
     const reason = typeof value === 'string' ? value : JSON.stringify(value)
-    if (annotation === ANNOTATION_FLAGGER_PROMOTE) return { at, do: 'annotate', command: 'promote', reason: annotation }
+    if (annotation === ANNOTATION_FLAGGER_PROMOTE) {
+      return reason === 'true' ? { at, do: 'annotate', command: 'promote', reason: annotation } : read.fail(`set.${annotation}`, `${JSON.stringify(value)} is no command; write "true"`)
+    }
+    if (annotation === ANNOTATION_RESTARTED_AT && on === 'target') return { at, do: 'restart' }
     const command = COMMANDS.find((known): known is Command => commandAnnotation(known) === annotation)
     return command ? { at, do: 'annotate', command, reason } : read.fail(`set.${annotation}`, `no command; known: ${KNOWN_ANNOTATIONS.join(', ')}`)
   })

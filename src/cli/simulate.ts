@@ -3,6 +3,7 @@ import type { CheckedMetric, Measurement } from '#api/measurement.ts'
 import { InputError, readCanary, type CanaryInput } from '#cli/input.ts'
 import { readScenario, type ScenarioInput } from '#cli/scenario.ts'
 import { simulate, type SimulationResult } from '#cli/simulation.ts'
+import { BUILTIN_METRICS } from '#metrics/builtin.ts'
 import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec } from '#metrics/check.ts'
 
 /** A user's unit test of rollout settings: the core that runs in the cluster, on a virtual clock, through what the scenario tells. */
@@ -14,9 +15,9 @@ export function simulateScenario(canary: CanaryInput, scenario: ScenarioInput): 
   const known = (canary.spec.analysis.webhooks ?? []).map((hook) => hook.name)
   const metrics = (canary.spec.analysis.metrics ?? []).map((metric) => metric.name)
   for (const event of scenario.events) {
-    // A name with a slip of the pen would make the test pass for the wrong reason.
+    // A name with a slip of the pen would make the test pass for the wrong reason. Built-in metrics that a Canary does not check are fine.
     if (event.do === 'hook' && !known.includes(event.name)) throw new InputError(`events: hook ${event.name} is not in spec.analysis.webhooks (${known.join(', ') || 'none'})`)
-    const unknown = event.do === 'metrics' ? Object.keys(event.values).find((value) => !metrics.includes(value)) : undefined
+    const unknown = event.do === 'metrics' ? Object.keys(event.values).find((value) => !metrics.includes(value) && !BUILTIN_METRICS.some((name) => name === value)) : undefined
     if (unknown !== undefined) throw new InputError(`events: metric ${unknown} is not in spec.analysis.metrics (${metrics.join(', ') || 'none'})`)
   }
   return simulate({ ...canary, ...scenario, judge: judgeFor(canary) })

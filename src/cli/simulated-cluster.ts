@@ -1,5 +1,5 @@
 import type { Role } from '#api/names.ts'
-import type { Routes } from '#api/routes.ts'
+import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
 import type { HookReply, MetricValues, SimulationEvent, SimulationOptions } from '#cli/simulation.ts'
 import type { Check, CommandSeen, Effect, HookAnswer, Readiness, Seen, WorkloadSeen } from '#rollout/decision.ts'
 
@@ -8,28 +8,36 @@ import type { Check, CommandSeen, Effect, HookAnswer, Readiness, Seen, WorkloadS
 /** `kept`: pods that were ready before the last change and serve until it is done, `keptRevision` theirs. */
 type ModelWorkload = { revision: string; replicas: number; readyAt: number; restartedAt: string | undefined; kept: number; keptRevision: string }
 export type Model = {
-  target: { image: string; wanted: number; adopted: boolean; replicas: number; gate: string | undefined; held: boolean }
+  target: { image: string; wanted: number; adopted: boolean; replicas: number; readyAt: number; restartedAt: string | undefined; gate: string | undefined; held: boolean }
   primary: ModelWorkload | undefined
   canary: ModelWorkload | undefined
-  notReady: Set<Role>
+  /** Which of a role's pods are not ready: those of one revision, or all. */
+  notReady: Map<Role, string | typeof ALL>
+  /** Of a router. Without one (see `isByReplicas`) the apex and the pods behind it are the routes. */
   routes: Routes | undefined
   apex: Seen['apex']
   commands: CommandSeen[]
   hasFinalizer: boolean
   deleting: boolean
   hooks: Map<string, HookReply>
-  metrics: Map<'canary' | 'primary' | 'both', MetricValues>
+  metrics: Record<Role, MetricValues>
 }
 
+const ALL = Symbol('all')
+/** Without a router the Service's pods are the weights. */
+const isByReplicas = ({ provider = 'kubernetes' }: SimulationOptions['spec']): boolean => provider === 'kubernetes'
 
-export function happen(model: Model, event: SimulationEvent): void {
+export function happen(model: Model, event: SimulationEvent, options: SimulationOptions): void {
   switch (event.do) {
     case 'setImage':
       model.target.image = event.image
       model.target.gate = 'pending'
       return
+    case 'restart':
+      model.target.restartedAt = new Date(event.at).toISOString()
+      return
     case 'metrics':
-      model.metrics.set(event.arm ?? 'both', { ...model.metrics.get(event.arm ?? 'both'), ...event.values })
+      for (const arm of event.arm === undefined ? ['primary', 'canary'] as const : [event.arm]) model.metrics[arm] = { ...model.metrics[arm], ...event.values }
       return
     case 'annotate':
       model.commands.push({ command: event.command, reason: event.reason, by: 'scenario' })
@@ -38,7 +46,7 @@ export function happen(model: Model, event: SimulationEvent): void {
       model.hooks.set(event.name, event.answer)
       return
     case 'notReady':
-      model.notReady.add(event.workload)
+      model.notReady.set(event.workload, startingIn(model, event.workload, event.at))
       return
     case 'ready':
       model.notReady.delete(event.workload)
@@ -47,7 +55,8 @@ export function happen(model: Model, event: SimulationEvent): void {
       model.target.wanted = event.replicas
       return
     case 'routerLost':
-      model.routes = undefined
+      if (isByReplicas(options.spec)) model.apex = 'missing'
+      else model.routes = undefined
       return
     case 'deleteCanary':
       model.deleting = true
@@ -60,18 +69,26 @@ export function happen(model: Model, event: SimulationEvent): void {
   }
 }
 
-export function carryOut(model: Model, effect: Effect, now: number, podStartMs: number): void {
+export function carryOut(model: Model, effect: Effect, now: number, { podStartMs, spec }: SimulationOptions): void {
   switch (effect.kind) {
     case 'deploy':
-      model[effect.role] = changed(model[effect.role], effect.revision, effect.replicas, effect.restartedAt ?? model[effect.role]?.restartedAt, now, podStartMs)
+      model[effect.role] = changed(model, effect.role, { revision: effect.revision, replicas: effect.replicas, restartedAt: effect.restartedAt ?? model[effect.role]?.restartedAt }, now, podStartMs)
       return
     case 'scale': {
       const old = model[effect.role]
-      if (old) model[effect.role] = changed(old, old.revision, effect.replicas, old.restartedAt, now, podStartMs)
+      if (old) model[effect.role] = changed(model, effect.role, { ...old, replicas: effect.replicas }, now, podStartMs)
       return
     }
     case 'setRoutes':
-      model.routes = effect.routes
+      if (isByReplicas(spec)) model.apex = effect.routes.canary <= 0 ? 'primary' : effect.routes.canary >= 100 ? 'canary' : 'both'
+      else model.routes = effect.routes
+      return
+    case 'releaseRoutes':
+      if (isByReplicas(spec)) model.apex = 'target'
+      model.routes = undefined
+      return
+    case 'services':
+      if (model.apex === 'missing') model.apex = 'primary'
       return
     case 'apex':
       model.apex = effect.serving
@@ -89,7 +106,7 @@ export function carryOut(model: Model, effect: Effect, now: number, podStartMs: 
       model.commands = model.commands.filter(({ command }) => !effect.commands.includes(command))
       return
     case 'releaseTarget':
-      model.target = { ...model.target, image: effect.revision, replicas: effect.replicas }
+      model.target = { ...model.target, image: effect.revision, replicas: effect.replicas, readyAt: model.target.replicas < effect.replicas ? now + podStartMs : model.target.readyAt }
       return
     case 'addFinalizer':
       model.hasFinalizer = true
@@ -98,8 +115,6 @@ export function carryOut(model: Model, effect: Effect, now: number, podStartMs: 
       model.hasFinalizer = false
       return
     case 'snapshot':
-    case 'services':
-    case 'releaseRoutes':
     case 'forgetTarget':
     case 'prune':
       return
@@ -109,8 +124,9 @@ export function carryOut(model: Model, effect: Effect, now: number, podStartMs: 
 }
 
 /** A rolling update, or more or fewer pods: what is ready goes on serving until the new pods are. */
-function changed(old: ModelWorkload | undefined, revision: string, replicas: number, restartedAt: string | undefined, now: number, podStartMs: number): ModelWorkload {
-  const isDone = old !== undefined && now >= old.readyAt
+function changed(model: Model, role: Role, { revision, replicas, restartedAt }: Pick<ModelWorkload, 'revision' | 'replicas' | 'restartedAt'>, now: number, podStartMs: number): ModelWorkload {
+  const old = model[role]
+  const isDone = old !== undefined && isUp(model, role, old, now)
   const kept = isDone ? old.replicas : (old?.kept ?? 0)
   const keptRevision = isDone ? old.revision : (old?.keptRevision ?? revision)
   const isSame = old?.revision === revision && old.restartedAt === restartedAt
@@ -118,16 +134,27 @@ function changed(old: ModelWorkload | undefined, revision: string, replicas: num
   return { revision, replicas, restartedAt, kept: Math.min(kept, replicas), keptRevision, readyAt: starts && replicas > 0 ? now + podStartMs : (old?.readyAt ?? now) }
 }
 
+/** The workload's own pods are all there: those that it kept from before are gone. */
+const isUp = (model: Model, role: Role, found: ModelWorkload, now: number): boolean => now >= found.readyAt && !isBroken(model, role, found.revision)
+const isBroken = (model: Model, role: Role, revision: string): boolean => model.notReady.get(role) === ALL || model.notReady.get(role) === revision
+
+/** Pods that are being replaced stay as they are: it is the new ones that do not get ready. */
+function startingIn(model: Model, role: Role, now: number): string | typeof ALL {
+  const found = model[role]
+  return found && now < found.readyAt && found.kept > 0 && found.keptRevision !== found.revision ? found.revision : ALL
+}
+
 export function see(model: Model, options: SimulationOptions, now: number, check: Check | undefined, hooks: readonly HookAnswer[] = []): Seen {
   const { spec } = options
   const serving = (role: Role): number => {
     const found = model[role]
-    return !found || model.notReady.has(role) ? 0 : now >= found.readyAt ? found.replicas : found.kept
+    if (!found) return 0
+    return isUp(model, role, found, now) ? found.replicas : isBroken(model, role, found.keptRevision) ? 0 : found.kept
   }
   const workload = (role: Role): WorkloadSeen | undefined => {
     const found = model[role]
     if (!found) return undefined
-    const isReady = found.replicas === 0 || (now >= found.readyAt && !model.notReady.has(role))
+    const isReady = found.replicas === 0 || isUp(model, role, found, now)
     const deadlineAt = found.readyAt - options.podStartMs + (spec.progressDeadlineSeconds ?? 600) * 1_000
     const readiness: Readiness = isReady ? { ready: true } : {
       ready: false, retriable: now < deadlineAt,
@@ -142,25 +169,33 @@ export function see(model: Model, options: SimulationOptions, now: number, check
   }
   const primary = workload('primary')
   const canary = workload('canary')
+  const endpoints = { primary: serving('primary'), canary: serving('canary') }
   return {
     name: options.name, namespace: options.namespace, spec, deleting: model.deleting, hasFinalizer: model.hasFinalizer, commands: model.commands,
     target: {
-      revision: model.target.image, image: model.target.image, restartedAt: undefined, wantedReplicas: model.target.wanted, adopted: model.target.adopted,
+      revision: model.target.image, image: model.target.image, restartedAt: model.target.restartedAt, wantedReplicas: model.target.wanted, adopted: model.target.adopted,
       replicas: model.target.replicas, runningReplicas: model.target.replicas, paused: model.target.held, held: model.target.held,
       gate: model.target.gate, requestedBy: 'scenario', scaled: false,
     },
-    targetReady: true, stableRevision: undefined, primary, canary, routes: model.routes,
-    endpoints: { primary: serving('primary'), canary: serving('canary') },
+    targetReady: now >= model.target.readyAt, stableRevision: undefined, primary, canary, endpoints,
+    routes: isByReplicas(spec) ? routesOfApex(model.apex, endpoints) : model.routes,
     apex: model.apex,
-    provider: { name: spec.provider ?? 'kubernetes', settleMs: options.settleMs ?? 1_000, weightsByReplicas: false },
+    provider: { name: spec.provider ?? 'kubernetes', settleMs: options.settleMs ?? 1_000, weightsByReplicas: isByReplicas(spec) },
     check,
     hooks,
     judgement: undefined,
   }
 }
 
+/** What the pods that the apex selects make of requests. */
+function routesOfApex(apex: Seen['apex'], { primary, canary }: Seen['endpoints']): Routes | undefined {
+  if (apex === 'primary') return ALL_TO_PRIMARY
+  if (apex === 'canary') return routesTo(100)
+  return apex === 'both' && primary + canary > 0 ? routesTo(Math.round((100 * canary) / (primary + canary))) : undefined
+}
+
 /** The next moment at which a workload changes its readiness by itself. */
 export function nextReadiness(model: Model, now: number): number | undefined {
-  const times = [model.primary?.readyAt, model.canary?.readyAt].filter((time): time is number => time !== undefined && time > now)
+  const times = [model.primary?.readyAt, model.canary?.readyAt, model.target.readyAt].filter((time): time is number => time !== undefined && time > now)
   return times.length > 0 ? Math.min(...times) : undefined
 }

@@ -16,6 +16,8 @@ export type HookReply = 200 | 500 | 'timeout'
 
 export type SimulationEvent = { readonly at: number } & (
   | { readonly do: 'setImage'; readonly image: string }
+  /** `kubectl rollout restart` */
+  | { readonly do: 'restart' }
   | { readonly do: 'metrics'; readonly values: MetricValues; readonly arm?: 'canary' | 'primary' }
   | { readonly do: 'hook'; readonly name: string; readonly answer: HookReply }
   | { readonly do: 'annotate'; readonly command: Command; readonly reason: string }
@@ -71,12 +73,12 @@ const MAX_TURNS = 200
 export type SimulationResult = { readonly timeline: readonly TimelineEntry[]; readonly end: SimulationEnd }
 
 export function simulate(options: SimulationOptions): SimulationResult {
-  const { podStartMs, untilMs } = options
+  const { untilMs } = options
   const model: Model = {
-    target: { image: options.image, wanted: options.replicas, adopted: true, replicas: 0, gate: undefined, held: false },
+    target: { image: options.image, wanted: options.replicas, adopted: true, replicas: 0, readyAt: 0, restartedAt: undefined, gate: undefined, held: false },
     primary: { revision: options.image, replicas: options.replicas, readyAt: 0, restartedAt: undefined, kept: 0, keptRevision: options.image },
-    canary: undefined, notReady: new Set(), routes: ALL_TO_PRIMARY, apex: 'primary', commands: [], hasFinalizer: true, deleting: false,
-    hooks: new Map(), metrics: new Map(),
+    canary: undefined, notReady: new Map(), routes: ALL_TO_PRIMARY, apex: 'primary', commands: [], hasFinalizer: true, deleting: false,
+    hooks: new Map(), metrics: { primary: {}, canary: {} },
   }
   let status: CanaryStatus = { phase: 'Initialized', lastAppliedSpec: options.image, lastPromotedSpec: options.image, canaryWeight: 0 }
   const timeline: TimelineEntry[] = []
@@ -95,14 +97,11 @@ export function simulate(options: SimulationOptions): SimulationResult {
       }
       const decision = step(status, see(model, options, now, check, hooks), now)
       const before = JSON.stringify(model)
-      for (const effect of decision.effects) carryOut(model, effect, now, podStartMs)
+      for (const effect of decision.effects) carryOut(model, effect, now, options)
       const changed = decision.status !== status || JSON.stringify(model) !== before
       status = decision.status
-      for (const item of decision.news) {
-        timeline.push({
-          at: now / 1_000, phase: phaseOf(status), weight: status.canaryWeight ?? 0, iterations: status.iterations ?? 0,
-          failedChecks: status.failedChecks ?? 0, type: item.type, reason: item.reason, message: item.message,
-        })
+      for (const { type, reason, message, status: of = status } of decision.news) {
+        timeline.push({ at: now / 1_000, phase: phaseOf(of), weight: of.canaryWeight ?? 0, iterations: of.iterations ?? 0, failedChecks: of.failedChecks ?? 0, type, reason, message })
       }
       wakeAt = decision.wakeAt
       if (!model.hasFinalizer && model.deleting) return
@@ -117,35 +116,36 @@ export function simulate(options: SimulationOptions): SimulationResult {
       if (!event) break
       if (event.do === 'agentCrash') silentUntil = Math.max(silentUntil, now + TAKEOVER_MS)
       else if (event.do === 'apiDown') silentUntil = Math.max(silentUntil, now + event.for)
-      else happen(model, event)
+      else happen(model, event, options)
     }
     if (now >= silentUntil) turn()
     const next = [events[0]?.at, now < silentUntil ? silentUntil : wakeAt, nextReadiness(model, now)].filter((time) => time !== undefined && time > now) as number[]
     if (next.length === 0) break
     const later = Math.min(...next)
-    if (later > untilMs) break
+    if (later > untilMs) {
+      now = untilMs
+      break
+    }
     now = later
   }
   return {
     timeline,
     end: {
-      at: now / 1_000, phase: phaseOf(status), weight: model.routes?.canary ?? 0, requestedImage: model.target.image,
+      at: now / 1_000, phase: phaseOf(status), weight: status.canaryWeight ?? 0, requestedImage: model.target.image,
       primaryImage: model.primary?.revision ?? '', primaryReplicas: model.primary?.replicas ?? 0, canaryReplicas: model.canary?.replicas ?? 0,
     },
   }
 }
 
 function measure(model: Model, options: SimulationOptions): Check {
-  const values = { ...model.metrics.get('both'), ...model.metrics.get('canary') }
   const metrics = (options.spec.analysis.metrics ?? []).map((metric) => {
-    const value = values[metric.name]
+    const value = model.metrics.canary[metric.name]
     const measurement: Measurement = value === 'error' ? { kind: 'unavailable', reason: 'the source is down' }
       : typeof value === 'number' ? { kind: 'value', value } : { kind: 'no-data', reason: 'no values found' }
     return options.judge(metric, measurement)
   })
   return { metrics }
 }
-
 
 /** A hook that the scenario says nothing about lets the run pass. Error texts are those of Flagger's client. */
 function answer(model: Model, options: SimulationOptions, { name, type }: HookCall): HookAnswer {

@@ -2,7 +2,7 @@ import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { advance, planFor } from '#rollout/advancing.ts'
 import type { Decision, Effect, News, Seen, TargetSeen } from '#rollout/decision.ts'
-import { consult, consultRollback, hasHooks, hookFailed, told } from '#rollout/hooks.ts'
+import { consult, consultRollback, hasHooks, hookFailed, told, toldOf } from '#rollout/hooks.ts'
 import { plus } from '#rollout/keeping.ts'
 import type { Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
@@ -86,7 +86,7 @@ function begin(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const status = withGate({ ...before, failedChecks }, { nextCheckAt: timestamp(later) })
   const failure = hookFailed(seen, 'pre-rollout check', hooks.hook, hooks.message)
   const news = [started, ...hooks.news, failure]
-  if (failedChecks >= plan.threshold) return told(rollBack(status, seen, now, { threshold: failedChecks, message: failure.message }), news)
+  if (failedChecks >= plan.threshold) return told(rollBack(status, seen, now, { threshold: failedChecks, message: failure.message }), toldOf(status, news))
   return { status, effects: [], news, wakeAt: later }
 }
 

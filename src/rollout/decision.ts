@@ -147,6 +147,8 @@ export type News = {
   readonly message: string
   /** Alerts go out for news with a severity. */
   readonly severity?: 'info' | 'warn' | 'error'
+  /** The status that it speaks of, where the decision goes beyond it: the last failed check is told before the rollback that it brings. */
+  readonly status?: CanaryStatus
 }
 
 export type Decision = {

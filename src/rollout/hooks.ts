@@ -1,4 +1,4 @@
-import type { CanaryWebhook, HookType, Phase } from '#api/canary.ts'
+import type { CanaryStatus, CanaryWebhook, HookType, Phase } from '#api/canary.ts'
 import type { Decision, HookCall, News, Seen } from '#rollout/decision.ts'
 import { canaryOf, normal, warning } from '#rollout/status.ts'
 
@@ -54,6 +54,9 @@ export function consultRollback(seen: Seen, phase: Phase): RollbackSignal {
 }
 
 export const hasHooks = (seen: Seen, type: HookType): boolean => askable(seen, type).length > 0
+
+/** Each of them told of this status, and not of the one that comes of them. */
+export const toldOf = (status: CanaryStatus, news: readonly News[]): readonly News[] => news.map((item) => ({ ...item, status }))
 
 /** Puts what hooks said before the news of a decision. */
 export const told = (decision: Decision, news: readonly News[]): Decision => (news.length === 0 ? decision : { ...decision, news: [...news, ...decision.news] })

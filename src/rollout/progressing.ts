@@ -5,6 +5,7 @@ import { because, firstCommand, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
 import { goHome, keep, plus } from '#rollout/keeping.ts'
 import { positionOf } from '#rollout/plan.ts'
+import { stableAgain } from '#rollout/resting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
 import { canaryOf, enter, normal, phaseOf, targetOf, withGate } from '#rollout/status.ts'
 import { proceed, underTraffic } from '#rollout/under-traffic.ts'
@@ -27,7 +28,7 @@ const analyse = (before: CanaryStatus, seen: Seen, target: TargetSeen, now: numb
 /** Another revision is requested in mid-run: back to the stable one ends the run, anything else begins it anew. */
 function superseded(before: CanaryStatus, seen: Seen, target: TargetSeen, now: number): Decision {
   if (target.revision === before.lastPromotedSpec) {
-    return rollBack(before, seen, now, { message: `the stable revision was requested again by ${target.requestedBy ?? 'its owner'}`, isAbort: true })
+    return rollBack(before, seen, now, { message: stableAgain(target), isAbort: true })
   }
   const status = withGate(
     enter(before, 'Progressing', now, { lastAppliedSpec: target.revision, failedChecks: 0, canaryWeight: 0, iterations: 0 }),

@@ -35,9 +35,9 @@ export const promoting: PhaseStep = (before, seen, now) => {
   if (!primary || primary.revision !== revision) return { status: before, effects: [deployPrimary(seen, revision)], news: [], wakeAt: undefined }
   const upkeep = seen.target ? keep(seen, seen.target, revision) : []
   const isServing = seen.endpoints.primary >= Math.min(1, seen.target?.wantedReplicas ?? primary.replicas)
-  const isCanaryLost = seen.endpoints.canary === 0 && isServing && (before.canaryWeight ?? 0) > 0
-  // Whatever others made of the routes meanwhile: the canary keeps what it had, as long as it has pods.
-  const routing = isCanaryLost ? { status: before, effects: goHome(seen), wakeAt: undefined } : route(before, seen, routesIn(before, seen), now)
+  const isCanaryLost = (seen.endpoints.canary === 0 || seen.canary?.revision !== revision) && (before.canaryWeight ?? 0) > 0
+  // Whatever others made of the routes meanwhile: the canary keeps what it had, as long as it has pods of this revision. Where nobody has any, nothing moves.
+  const routing = isCanaryLost ? { status: before, effects: isServing ? goHome(seen) : [], wakeAt: undefined } : route(before, seen, routesIn(before, seen), now)
   const effects = [...upkeep, ...routing.effects]
   if (!primary.readiness.ready) {
     if (!primary.readiness.retriable) return failPromotion(before, seen, now, { reason: primary.readiness.reason })
@@ -81,7 +81,7 @@ function goOn(before: CanaryStatus, seen: Seen, now: number, upkeep: readonly Ef
   }
 }
 
-/** All weight is on the primary's way: the canary's pods go only when the router has followed. */
+/** All weight is on the primary's way. The promotion is over when the router says so; the canary's pods go once requests have followed (see `resting`). */
 export const finalising: PhaseStep = (before, seen, now) => {
   const command = firstCommand(seen)
   if (command) return refuse({ status: before, effects: [], news: [], wakeAt: now }, command, 'the promotion is done; to go back, request the previous revision', now)
@@ -89,7 +89,7 @@ export const finalising: PhaseStep = (before, seen, now) => {
   const routing = route(before, seen, ALL_TO_PRIMARY, now)
   const upkeep = seen.target ? keep(seen, seen.target, revision) : []
   const here: Decision = { status: routing.status, effects: [...upkeep, ...routing.effects], news: [], wakeAt: routing.wakeAt }
-  if (!routing.settled) return here
+  if (!routing.isInForce) return here
   const hooks = tellPostRollout(seen, 'Succeeded')
   if ('asks' in hooks) return { ...here, asks: hooks.asks }
   const status = withGate(
@@ -100,7 +100,6 @@ export const finalising: PhaseStep = (before, seen, now) => {
     status,
     effects: [
       ...upkeep,
-      ...((seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 } as const] : []),
       ...(seen.target?.revision === revision ? [{ kind: 'markGate', gate: 'passed', revision } as const] : []),
       { kind: 'prune', keep: [revision, ...(before.lastPromotedSpec ? [before.lastPromotedSpec] : [])] },
     ],

@@ -6,7 +6,7 @@ import { tellPostRollout } from '#rollout/hooks.ts'
 import { keep } from '#rollout/keeping.ts'
 import { route } from '#rollout/routing.ts'
 import { start } from '#rollout/starting.ts'
-import { canaryOf, enter, normal, once, phaseOf, primaryOf, targetOf, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, enter, normal, OBSERVATION_LAG_MS, once, phaseOf, primaryOf, targetOf, timeOf, warning, withGate } from '#rollout/status.ts'
 
 /**
  * Nothing under analysis: keeps what serves as it should be (replicas, Services, routes), lets a finished canary's pods go,
@@ -73,8 +73,12 @@ function settle(rest: Decision, seen: Seen, target: TargetSeen, now: number): De
   const status = withoutWait(rest.status.gate?.queuedAt === undefined ? rest.status : withGate(rest.status, { queuedAt: undefined }), isStable, now)
   if (!isStable) {
     const why = status.gate?.reason ?? 'the canary was rolled back'
-    if (!target.gate?.startsWith('failed')) effects.push({ kind: 'markGate', gate: `failed: ${why}`, revision: target.revision })
-    return { ...rest, status, effects }
+    if (target.gate?.startsWith('failed')) return { ...rest, status, effects }
+    effects.push({ kind: 'markGate', gate: `failed: ${why}`, revision: target.revision })
+    // Right after the rollback itself the mark may not be seen yet.
+    const isAgain = now - (timeOf(status.gate?.changedAt) ?? now) > OBSERVATION_LAG_MS
+    const known = warning('CanaryKnownBad', `Revision ${target.revision} of ${targetOf(seen)} was rolled back before and is not analysed again: canarygate.dev/retry does that`)
+    return { ...rest, status, effects, news: isAgain ? [known] : [] }
   }
   // After a rollback the stable revision may be requested again, by `rollout undo` say: then nothing is left to be told.
   const next = status.lastAppliedSpec === target.revision ? status : { ...status, lastAppliedSpec: target.revision }
@@ -86,8 +90,12 @@ function settle(rest: Decision, seen: Seen, target: TargetSeen, now: number): De
   if (target.gate !== undefined && target.gate !== 'passed' && (seen.primary?.readiness.ready ?? false)) {
     effects.push({ kind: 'markGate', gate: 'passed', revision: target.revision })
   }
-  return { ...rest, status: next, effects }
+  const isWithdrawn = phaseOf(rest.status) === 'Waiting'
+  return { ...rest, status: next, effects, news: isWithdrawn ? [warning('CanaryAborted', `Aborting ${canaryOf(seen)}: ${stableAgain(target)}`, 'warn')] : [] }
 }
+
+/** Why a run ends that nobody stopped. */
+export const stableAgain = (target: TargetSeen): string => `the stable revision was requested again by ${target.requestedBy ?? 'its owner'}`
 
 /** What was waited for is not requested any more. */
 function withoutWait(status: CanaryStatus, isStable: boolean, now: number): CanaryStatus {

@@ -20,7 +20,7 @@ export const terminating: PhaseStep = (before, seen, now) => {
   // Nobody is left who could serve.
   if (!target) return { ...nothing, effects: [{ kind: 'removeFinalizer' }] }
   if (before.phase !== 'Terminating') {
-    const status = withGate(enter(before, 'Terminating', now), { routesFor: undefined, routesAt: undefined })
+    const status = withGate(enter(before, 'Terminating', now, { canaryWeight: 0 }), { routesFor: undefined, routesAt: undefined })
     return { status, effects: [], news: [normal('CanaryTerminating', `Terminating canary ${seen.name}.${seen.namespace}`)], wakeAt: now + OBSERVATION_LAG_MS }
   }
   // What was done just before is seen late, and here a look at the past would let go of what serves.

@@ -1,7 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { advance, conclude, isOtherStrategy, planFor, routesOf, startOver } from '#rollout/advancing.ts'
 import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
-import { closedGate, consult, consultRollback, hookFailed, told } from '#rollout/hooks.ts'
+import { closedGate, consult, consultRollback, hookFailed, told, toldOf } from '#rollout/hooks.ts'
 import { positionOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
@@ -122,5 +122,5 @@ function fail(again: CanaryStatus, seen: Seen, plan: Plan, news: readonly News[]
   const failedChecks = (again.failedChecks ?? 0) + 1
   const status = { ...again, failedChecks }
   if (failedChecks < plan.threshold) return { status, effects: [], news, wakeAt: later }
-  return told(rollBack(status, seen, now, { threshold: failedChecks, message: news[0]?.message ?? 'failed checks' }), news)
+  return told(rollBack(status, seen, now, { threshold: failedChecks, message: news[0]?.message ?? 'failed checks' }), toldOf(status, news))
 }

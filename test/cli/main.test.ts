@@ -120,6 +120,7 @@ for (const { events, says } of [
   { events: '[{at: 0s, do: scale, replicas: -1}]', says: /events\[0\]\.replicas: -1 is no whole number/ },
   { events: '[{at: 0s, do: setImage, image: v2, arm: canary}]', says: /events\[0\]\.arm: unknown; known here: at, do, image/ },
   { events: '[{at: 0s, do: annotate, set: {canarygate.dev/abrot: x}}]', says: /canarygate.dev\/abrot: no command; known: .*canarygate.dev\/abort/ },
+  { events: '[{at: 0s, do: annotate, set: {flagger.app/promote: "false"}}]', says: /set\.flagger\.app\/promote: "false" is no command; write "true"/ },
   { events: '[{at: 0s, do: metrics, values: {latency: 3}}]', says: /metric latency is not in spec.analysis.metrics/ },
   { events: '[{at: 0s, do: metrics, values: {request-duration: slow}}]', says: /values\.request-duration: "slow" is no number; null means no data/ },
 ]) {

@@ -29,4 +29,25 @@ export const COUNTEREXAMPLES: readonly { readonly name: string; readonly scenari
       ],
     },
   },
+  {
+    name: 'a promotion whose canary and primary are both without pods: no weight goes to either anew',
+    scenario: {
+      ...calm, spec: 4, lags: [0, 5, 5, 1, 5, 0, 0],
+      steps: [
+        after({ do: 'restart' }, 0, 0, 0), after({ do: 'image', revision: 'v3' }, 6_000, 1_100, 0, 3_000, 0), after({ do: 'editRoutes', weight: 0 }, 0, 0, 400, 6_000),
+        after({ do: 'command', command: 'skip-step' }, 0, 3_000, 3_000), after({ do: 'editWorkload', role: 'primary', how: 'zero' }),
+        after({ do: 'broken', role: 'canary', is: true }, 1_100, 3_000),
+      ],
+    },
+  },
+  {
+    name: 'a promotion whose canary was changed by hand: no weight goes to what nobody analysed',
+    scenario: {
+      ...calm, spec: 3,
+      steps: [
+        after({ do: 'image', revision: 'v3' }, 0, 3_000, 3_000, 3_000, 3_000), after({ do: 'command', command: 'promote' }, 0, 0, 6_000),
+        after({ do: 'editRoutes', weight: 0 }), after({ do: 'editWorkload', role: 'canary', how: 'revision' }),
+      ],
+    },
+  },
 ]

@@ -57,7 +57,7 @@ const rows: readonly Row[] = [
   {
     name: 'rollback at the threshold: at once, without another tick', analysis: { stepWeight: 10, maxWeight: 50, metrics: METRICS }, events: [BAD],
     trace: [
-      UP, `${STARTING} -> Progressing 10`, ...advances(10), 'Halt shop.prod advancement success rate 61.39% < 99% -> Progressing 10', 'Halt shop.prod advancement success rate 61.39% < 99% -> Failed 0',
+      UP, `${STARTING} -> Progressing 10`, ...advances(10), 'Halt shop.prod advancement success rate 61.39% < 99% -> Progressing 10', 'Halt shop.prod advancement success rate 61.39% < 99% -> Progressing 10',
       'Rolling back shop.prod failed checks threshold reached 2 -> Failed 0', FAILED,
     ],
   },
@@ -65,7 +65,7 @@ const rows: readonly Row[] = [
     name: 'a failing pre-rollout hook repeats, without weight, until the threshold', analysis: GATED, events: [hookAt(0, 'acc', 500)],
     trace: [
       UP, `${STARTING} -> Progressing 0`, 'Halt shop.prod advancement pre-rollout check acc failed POST http://hooks/acc giving up after 1 attempt(s) -> Progressing 0',
-      `${STARTING} -> Failed 0`, 'Halt shop.prod advancement pre-rollout check acc failed POST http://hooks/acc giving up after 1 attempt(s) -> Failed 0',
+      `${STARTING} -> Progressing 0`, 'Halt shop.prod advancement pre-rollout check acc failed POST http://hooks/acc giving up after 1 attempt(s) -> Progressing 0',
       'Rolling back shop.prod failed checks threshold reached 2 -> Failed 0', FAILED, 'Post-rollout check done passed -> Failed 0',
     ],
   },
