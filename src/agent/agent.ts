@@ -132,9 +132,9 @@ export function createAgent(options: AgentOptions): Agent {
         commands = seen.commands
         return underPolicy(canary, seen, at, context)
       },
-      async look(canary, seen) {
+      async look(canary, seen, why) {
         await judgeCommands(canary, commands, seen, now(), context)
-        return await vigil.look(canary, seen)
+        return await vigil.look(canary, seen, why)
       },
       measure: (canary, seen) => measuring.measure(canary, seen, providerOf(canary).name),
       apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),

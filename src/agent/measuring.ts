@@ -1,6 +1,7 @@
 import type { Http } from '#api/http.ts'
 import type { Canary, CanaryMetric } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
+import type { Role } from '#api/names.ts'
 import { objectKey } from '#api/objects.ts'
 import { parseDuration } from '#api/duration.ts'
 import type { CheckedMetric, Measurement } from '#api/measurement.ts'
@@ -10,7 +11,8 @@ import type { Vigil } from '#agent/vigil.ts'
 import type { KubeClient } from '#kube/client.ts'
 import type { Log } from '#kube/log.ts'
 import { builtinQuery, builtinSource, BUILTIN_METRICS, type BuiltinMetric } from '#metrics/builtin.ts'
-import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec } from '#metrics/check.ts'
+import { judgeMode } from '#judge/settings.ts'
+import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec, type Subject } from '#metrics/check.ts'
 import { prometheus } from '#metrics/prometheus.ts'
 import { unavailable, type MetricAddress, type Wait } from '#metrics/provider.ts'
 import { createMetricProviders, queryLanguage } from '#metrics/registry.ts'
@@ -39,7 +41,7 @@ const CHECK_DEADLINE_MS = 16_000
 const DEFAULT_WINDOW = '1m'
 const DEFAULT_WINDOW_MS = 60_000
 
-type Asked = { readonly measurement: Measurement; readonly origin: MetricOrigin; readonly spec: MetricSpec }
+type Asked = { readonly measurement: Measurement; readonly origin: MetricOrigin; readonly spec: MetricSpec; readonly primary?: () => Promise<Measurement> }
 
 export function createMeasuring(options: MeasuringOptions): Measuring {
   const { http, caches, log, now } = options
@@ -53,8 +55,20 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
       ...(thresholdRange ? { thresholdRange: bounds(thresholdRange) } : {}), ...(threshold === undefined ? {} : { threshold }),
     }
     const origin: MetricOrigin = isBuiltin ? { kind: 'builtin', provider } : metric.templateRef ? { kind: 'template' } : { kind: 'inline' }
-    const ask = isBuiltin ? askBuiltin(canary, metric, provider, signal) : metric.templateRef ? askTemplate(canary, metric, signal) : askInline(canary, metric, signal)
-    return { measurement: await ask, origin, spec }
+    const ask = isBuiltin ? askBuiltin(canary, metric, provider, 'canary', signal) : metric.templateRef ? askTemplate(canary, metric, signal) : askInline(canary, metric, signal)
+    return { measurement: await ask, origin, spec, ...(isBuiltin ? { primary: () => askBuiltin(canary, metric, provider, 'primary', signal) } : {}) }
+  }
+
+  /** A failure with what else is known of it: one bad pod, or a primary that fails alike. */
+  async function explain(canary: Canary, metric: CanaryMetric, checked: CheckedMetric & { readonly failure: string }, { spec, primary }: Asked, subject: Subject): Promise<CheckedMetric> {
+    const badPod = server(canary) || spec.kind === 'duration' ? undefined : options.vigil.badPod(objectKey(canary.metadata), windowOf(metric))
+    if (badPod) return { ...checked, failure: `${checked.failure}; ${badPod}` }
+    // Who keeps to Flagger's verdicts keeps to this one, too.
+    if (!primary || judgeMode(canary.spec) !== 'enforce') return checked
+    const theirs = await primary()
+    if (checkMetric(spec, theirs, subject).failure === undefined) return checked
+    const { failure, ...rest } = checked
+    return { ...rest, inBothArms: `${failure}; the primary fails this check, too: the new revision is not to blame` }
   }
 
   const server = (canary: Canary): string | undefined => canary.spec.metricsServer ?? options.metricsServer
@@ -62,14 +76,14 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     ...(url === undefined ? {} : { url }), at: now(), intervalSeconds: windowOf(metric),
   })
 
-  async function askBuiltin(canary: Canary, metric: CanaryMetric, provider: string, signal: AbortSignal): Promise<Measurement> {
+  async function askBuiltin(canary: Canary, metric: CanaryMetric, provider: string, arm: Role, signal: AbortSignal): Promise<Measurement> {
     const url = server(canary)
-    if (!url) return options.vigil.measure(objectKey(canary.metadata), metric.name as BuiltinMetric, windowOf(metric)) ?? unavailable('the pods have not been scraped yet')
+    if (!url) return options.vigil.measure(objectKey(canary.metadata), metric.name as BuiltinMetric, arm, windowOf(metric)) ?? unavailable('the pods have not been scraped yet')
     const source = builtinSource(provider)
     if (!source) return unavailable(`no built-in query for provider ${provider}: use a MetricTemplate`)
     const names = { namespace: canary.metadata.namespace ?? '', target: canary.spec.targetRef.name, service: apexName(canary), ...refsOf(canary) }
-    const query = builtinQuery(metric.name as BuiltinMetric, source, names, 'canary', metric.interval ?? DEFAULT_WINDOW)
-    return query === undefined ? unavailable(`provider ${provider} does not tell the canary's requests apart`) : prometheus.query(query, addressOf(url, metric), http, signal)
+    const query = builtinQuery(metric.name as BuiltinMetric, source, names, arm, metric.interval ?? DEFAULT_WINDOW)
+    return query === undefined ? unavailable(`provider ${provider} does not tell the ${arm}'s requests apart`) : prometheus.query(query, addressOf(url, metric), http, signal)
   }
 
   async function askInline(canary: Canary, metric: CanaryMetric, signal: AbortSignal): Promise<Measurement> {
@@ -103,11 +117,13 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
       const subject = { name: seen.name, namespace: seen.namespace }
       const target = { name: seen.spec.targetRef.name, namespace: seen.namespace }
       const metrics = await Promise.all((canary.spec.analysis.metrics ?? []).map(async (metric): Promise<CheckedMetric> => {
-        const { measurement, spec, origin } = await measureOne(canary, metric, provider, signal).catch((err: unknown) => {
+        const asked = await measureOne(canary, metric, provider, signal).catch((err: unknown) => {
           log.error({ err, metric: metric.name }, 'metric query failed')
           return { measurement: unavailable(err instanceof Error ? err.message : 'query failed'), spec: { name: metric.name, kind: 'other' }, origin: { kind: 'inline' } } satisfies Asked
         })
+        const { measurement, spec, origin } = asked
         const checked = checkMetric(spec, measurement, subject)
+        if (checked.failure !== undefined) return await explain(canary, metric, { ...checked, failure: checked.failure }, asked, subject)
         const missing = missingText(spec, measurement, origin, target)
         if (missing === undefined) return checked
         // No data counts as Flagger counts it; a source that cannot be asked says nothing about the canary, so it only holds.

@@ -12,8 +12,8 @@ export type Ports = {
   observe(canary: Canary, now: number, found?: { readonly check?: Check | undefined; readonly judgement?: JudgementSeen | undefined }): Seen
   /** What hooks answered so far, asked one list at a time; those under way wake the Canary when they are done. */
   consultHooks(canary: Canary, seen: Seen): readonly HookAnswer[] | undefined
-  /** The judge's word, and when it wants to look again. */
-  look(canary: Canary, seen: Seen): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
+  /** The judge's word, and when it wants to look again. For a decision it looks in any case. */
+  look(canary: Canary, seen: Seen, why?: 'decision'): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
   measure(canary: Canary, seen: Seen): Promise<Check>
   apply(canary: Canary, effect: Effect, seen: Seen): Promise<void>
   saveStatus(canary: Canary, status: CanaryStatus): Promise<void>
@@ -29,12 +29,18 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
   if (!canary) return undefined
   const before = canary.status ?? {}
   const first = ports.observe(canary, ports.now())
-  const { judgement, nextAt } = await ports.look(canary, first)
-  const check = wantsCheck(before, first, ports.now()) ? await ports.measure(canary, first) : undefined
+  const isChecking = wantsCheck(before, first, ports.now())
+  let { judgement, nextAt } = await ports.look(canary, first, isChecking ? 'decision' : undefined)
+  const check = isChecking ? await ports.measure(canary, first) : undefined
   const observed = ports.observe(canary, ports.now(), { check, judgement })
   const hooks = ports.consultHooks(canary, observed)
   const seen = hooks ? { ...observed, hooks } : observed
-  const decision = step(before, seen, ports.now())
+  let decision = step(before, seen, ports.now())
+  if (raisesWeight(decision, seen)) {
+    // Requests at the old weight are counted as such, and may be the proof that it must not rise.
+    ({ judgement, nextAt } = await ports.look(canary, seen, 'decision'))
+    decision = step(before, { ...seen, judgement }, ports.now())
+  }
 
   for (const effect of decision.effects) {
     if (!ports.isLeader()) return undefined
@@ -49,6 +55,9 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
   for (const item of decision.news) await ports.announce(canary, item) // last, or a failed save would tell it twice
   return earlier(decision.wakeAt, nextAt)
 }
+
+const raisesWeight = ({ effects }: Decision, { routes }: Seen): boolean =>
+  effects.some((effect) => effect.kind === 'setRoutes' && effect.routes.canary > (routes?.canary ?? 0))
 
 function logDecision(log: Log, before: CanaryStatus, decision: Decision): void {
   const { status } = decision

@@ -11,7 +11,7 @@ import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 import type { JudgeState, Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
-import { absorbRound, EMPTY_EMBEDDED, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
+import { absorbRound, badPodOf, badPodText, EMPTY_EMBEDDED, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
 import { scrapePods, scrapeTargetOf, type ScrapePod, type ScrapeSettings } from '#metrics/scrape.ts'
 import type { JudgementSeen, Seen } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
@@ -21,9 +21,14 @@ import { phaseOf } from '#rollout/status.ts'
  * Only while a run lasts; its memory is a cache that a new agent starts afresh.
  */
 export type Vigil = {
-  /** Polls if it is time to, and answers what is known. `nextAt` (Unix ms) is when it wants to be called again. Never rejects. */
-  look(canary: Canary, seen: Seen): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
-  measure(key: string, metric: BuiltinMetric, windowSeconds: number): Measurement | undefined
+  /**
+   * Polls if it is time to, and answers what is known; when something is decided on it, it always is. `nextAt` (Unix ms) is when it wants to
+   * be called again. Never rejects.
+   */
+  look(canary: Canary, seen: Seen, why?: 'decision'): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
+  measure(key: string, metric: BuiltinMetric, arm: Role, windowSeconds: number): Measurement | undefined
+  /** The one pod of the canary that fails where the others do not, in words. */
+  badPod(key: string, windowSeconds: number): string | undefined
   forget(key: string): void
 }
 
@@ -36,9 +41,14 @@ type Watch = {
   readonly state: JudgeState | undefined
   readonly last: Judgement | undefined
   readonly nextAt: number
+  readonly polledAt: number
   readonly weight: number
 }
 
+/** Counters this young need not be read again for a decision (ms). */
+const FRESH_MS = 200
+/** How far back one bad pod is looked for. */
+const BAD_POD_SECONDS = 60
 /** A round must end within the skew that a poll may have: a fifth of it. */
 const ROUND_DEADLINE_MS = (DEFAULT_POLL_SECONDS * 1_000) / 5
 
@@ -55,7 +65,7 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
     const at = now()
     const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, { weight, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary) })
     if (problems.length > 0) log.debug({ canary: objectKey(canary.metadata), problems }, 'pods scraped with problems')
-    const fresh = { ...watch, embedded, weight, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
+    const fresh = { ...watch, embedded, weight, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
     if (!counted) return fresh
     const config = watch.config ?? createConfig(judgeSettingsOf(canary.spec, embedded.bounds))
     const state = watch.state ?? createState(config, memories.get(objectKey(canary.metadata)))
@@ -64,7 +74,7 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
   }
 
   return {
-    async look(canary, seen) {
+    async look(canary, seen, why) {
       const key = objectKey(canary.metadata)
       const phase = phaseOf(canary.status ?? {})
       const isRunning = (phase === 'Progressing' || phase === 'WaitingPromotion') && !seen.deleting && seen.canary?.readyReplicas !== 0
@@ -76,27 +86,37 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
         return { judgement: undefined, nextAt: undefined }
       }
       const known = watches.get(key)
-      const watch = known?.revision === revision ? known : { revision, embedded: EMPTY_EMBEDDED, config: undefined, state: undefined, last: undefined, nextAt: 0, weight: 0 }
+      const watch = known?.revision === revision ? known : { revision, embedded: EMPTY_EMBEDDED, config: undefined, state: undefined, last: undefined, nextAt: 0, polledAt: 0, weight: 0 }
       // Also just after a change of weight: the stretch before and the one after must not be counted as one.
-      const isDue = now() >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0)
+      const isDue = now() >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0) || (why === 'decision' && now() - watch.polledAt >= FRESH_MS)
       const next = isDue ? await poll(canary, seen, watch).catch((err: unknown) => {
         log.error({ err, canary: key }, 'pods could not be watched')
         return { ...watch, nextAt: now() + DEFAULT_POLL_SECONDS * 1_000 }
       }) : watch
       watches.set(key, next)
       const mode = judgeMode(canary.spec)
-      const judgement = next.last && mode !== 'off' ? { mode, verdict: next.last.verdict, words: next.last.reason } : undefined
+      const judgement = next.last && mode !== 'off' ? { mode, verdict: next.last.verdict, words: wordsOf(next.last, next.embedded, now()) } : undefined
       return { judgement, nextAt: next.nextAt }
     },
-    measure(key, metric, windowSeconds) {
+    measure(key, metric, arm, windowSeconds) {
       const watch = watches.get(key)
-      return watch && measureEmbedded(watch.embedded, metric, 'canary', windowSeconds, now())
+      return watch && measureEmbedded(watch.embedded, metric, arm, windowSeconds, now())
+    },
+    badPod(key, windowSeconds) {
+      const bad = badPodOf(watches.get(key)?.embedded ?? EMPTY_EMBEDDED, windowSeconds, now())
+      return bad && badPodText(bad)
     },
     forget(key) {
       watches.delete(key)
       memories.delete(key)
     },
   }
+}
+
+/** The judge's reason, and the pod that is to blame when it is one of several. */
+function wordsOf({ verdict, reason }: Judgement, embedded: EmbeddedState, nowMs: number): string {
+  const bad = verdict === 'Worse' || verdict === 'Suspect' ? badPodOf(embedded, BAD_POD_SECONDS, nowMs) : undefined
+  return bad ? `${reason}; ${badPodText(bad)}` : reason
 }
 
 /** Seconds that some metric of this Canary looks back; ten minutes at least, so that a change of settings in mid-run finds its data. */

@@ -12,6 +12,8 @@ export type CheckedMetric = {
   readonly failure?: string
   /** Holds the weight and counts as nothing: the source could not be asked, which says nothing about the canary. */
   readonly halt?: string
+  /** Holds the weight and counts as nothing: the primary fails the very same check. */
+  readonly inBothArms?: string
 }
 
 /** How many live requests each arm served since the last complete poll, from counters. */

@@ -4,11 +4,12 @@
  */
 
 import { formatDuration } from '#api/duration.ts'
-import type { Measurement } from '#api/measurement.ts'
+import type { ArmCounts, Measurement } from '#api/measurement.ts'
 import type { Role } from '#api/names.ts'
 import { completenessOf, increase, type Baseline, type PodCounters } from '#judge/increase.ts'
 import type { Poll } from '#judge/poll.ts'
 import { ERRORS, LATENCY } from '#judge/settings.ts'
+import { count, percent } from '#judge/words.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
 import { noData, unavailable, value } from '#metrics/provider.ts'
 import type { PodAnswer, ScrapeRound } from '#metrics/scrape.ts'
@@ -32,7 +33,12 @@ export type EmbeddedState = {
   readonly problem?: string
 }
 
-export type WindowPoll = { readonly atMs: number; readonly seconds: number } & Readonly<Record<Role, ArmWindow>>
+export type WindowPoll = {
+  readonly atMs: number
+  readonly seconds: number
+  /** Requests and failures of each canary pod: one bad pod is not a bad release. */
+  readonly canaryPods: Readonly<Record<string, readonly [requests: number, failures: number]>>
+} & Readonly<Record<Role, ArmWindow>>
 /** Requests and failures; requests with a latency, and those slower than each bound. */
 export type ArmWindow = { readonly requests: number; readonly failures: number; readonly timed: number; readonly slower: readonly number[] }
 
@@ -138,6 +144,10 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
   const windowPoll: WindowPoll = {
     atMs,
     seconds,
+    canaryPods: Object.fromEntries(Object.keys(errors.canary.pods).map((name, i) => {
+      const [n, k] = errorIncrease.canary.pods[i] ?? [0, 0]
+      return [name, [n, scalar(k)]]
+    })),
     ...mapArms((arm) => ({ requests: errorIncrease[arm].n, failures: scalar(errorIncrease[arm].k), timed: everyone[arm].n, slower: everyone[arm].k })),
   }
   return {
@@ -250,6 +260,43 @@ export function measureEmbedded(state: EmbeddedState, metric: BuiltinMetric, arm
   if (requests === 0) return noData(`the ${arm} served no request in the last ${interval}`)
   const failed = (100 * polls.reduce((sum, poll) => sum + poll[arm].failures, 0)) / requests
   return value(metric === 'error-rate' ? failed : 100 - failed)
+}
+
+/** Fewer failures than this may meet in one pod by accident. */
+const LEAST_FAILURES_TO_BLAME = 10
+/** Of all failures: a pod that has so many of them has them alone. */
+const SHARE_TO_BLAME = 0.9
+
+export type BadPod = { readonly pod: string; readonly own: ArmCounts; readonly others: ArmCounts; readonly otherPods: number }
+
+/** The canary pod that fails where the others do not; undefined where all fail alike, or there is but one. */
+export function badPodOf({ window }: Pick<EmbeddedState, 'window'>, intervalSeconds: number, nowMs: number): BadPod | undefined {
+  const pods = new Map<string, ArmCounts>()
+  for (const { atMs, canaryPods } of window) {
+    if (atMs <= nowMs - intervalSeconds * 1_000) continue
+    for (const [name, [requests, failures]] of Object.entries(canaryPods)) {
+      const sum = pods.get(name) ?? { requests: 0, failures: 0 }
+      pods.set(name, { requests: sum.requests + requests, failures: sum.failures + failures })
+    }
+  }
+  const busy = [...pods].filter(([, { requests }]) => requests > 0).sort(([, a], [, b]) => b.failures - a.failures)
+  const [worst, ...rest] = busy
+  if (!worst || rest.length === 0) return undefined
+  const [pod, own] = worst
+  const others = { requests: rest.reduce((sum, [, { requests }]) => sum + requests, 0), failures: rest.reduce((sum, [, { failures }]) => sum + failures, 0) }
+  if (own.failures < LEAST_FAILURES_TO_BLAME || own.failures < SHARE_TO_BLAME * (own.failures + others.failures)) return undefined
+  // Of a pod with nearly all of the requests the failures tell nothing.
+  return own.failures * others.requests > FAIR_TIMES * others.failures * own.requests && others.requests >= LEAST_FAILURES_TO_BLAME
+    ? { pod, own, others, otherPods: rest.length } : undefined
+}
+
+/** How many times as often as the others a bad pod fails. */
+const FAIR_TIMES = 5
+
+/** `nearly all in pod cart-canary-x: it fails 100 % of 52 requests, the 3 others 0.6 % of 160`. */
+export function badPodText({ pod, own, others, otherPods }: BadPod): string {
+  const share = ({ requests, failures }: ArmCounts): string => `${percent(failures / requests)} of ${count(requests)}`
+  return `nearly all of it in pod ${pod}, which fails ${share(own)} requests; the other${otherPods === 1 ? '' : ` ${otherPods}`} ${share(others)}`
 }
 
 /**

@@ -100,6 +100,12 @@ export function once(status: CanaryStatus, item: News): { status: CanaryStatus; 
   return { status: withGate(status, { reason: item.message }), news: [item] }
 }
 
+/** The same for a sentence whose numbers change from check to check. */
+export function onceAlike(status: CanaryStatus, item: News): { status: CanaryStatus; news: readonly News[] } {
+  const numbers = /\d+(?:[.,]\d+)*/g
+  return status.gate?.reason?.replaceAll(numbers, 'n') === item.message.replaceAll(numbers, 'n') ? { status, news: [] } : once(status, item)
+}
+
 /**
  * News about pods that are not ready yet. Starting takes its time, and a line for each pod would bury what matters: it is told when it
  * takes longer than usual, or at once when waiting is in vain.
@@ -107,8 +113,7 @@ export function once(status: CanaryStatus, item: News): { status: CanaryStatus; 
 export function notReady(status: CanaryStatus, item: News, isHopeless: boolean, now: number): { status: CanaryStatus; news: readonly News[] } {
   const since = timeOf(status.gate?.changedAt) ?? now
   if (!isHopeless && now - since < READY_PATIENCE_MS) return { status, news: [] }
-  const counts = /\d+/g
-  return status.gate?.reason?.replaceAll(counts, 'n') === item.message.replaceAll(counts, 'n') ? { status, news: [] } : once(status, item)
+  return onceAlike(status, item)
 }
 
 /** Pods that take longer than this to get ready are worth a line (ms): Flagger's shortest tick. */

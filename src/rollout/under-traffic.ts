@@ -6,7 +6,7 @@ import { positionOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
 import { canaryReplicas, route } from '#rollout/routing.ts'
-import { canaryOf, earlier, heldBy, normal, once, phaseOf, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, earlier, heldBy, normal, once, onceAlike, phaseOf, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** The canary serves: it is watched all the time, judged when its check is due, and only then may its weight rise. */
 export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Decision {
@@ -76,6 +76,11 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   if (hooks.kind === 'failed') return heard(fail(again, seen, plan, [hookFailed(seen, 'external check', hooks.hook, hooks.message)], now, later))
   // Asked for by `wantsCheck` and not answered yet: the next turn brings it.
   if (!seen.check) return { status: before, effects: [], news: [], wakeAt: now }
+  const shared = sharedTrouble(seen)
+  if (shared) {
+    const said = onceAlike(again, shared)
+    return heard(stay(said.status, said.news))
+  }
   const failures = seen.check.metrics.flatMap(({ failure }) => failure ?? [])
   if (failures.length > 0) return heard(fail(again, seen, plan, failures.map((message) => warning('CanaryCheckFailed', message)), now, later))
   const halts = seen.check.metrics.flatMap(({ halt }) => halt ?? [])
@@ -112,9 +117,18 @@ function doubtOf(seen: Seen): News | undefined {
   if (!seen.judgement || seen.judgement.mode !== 'enforce') return undefined
   const { verdict, words } = seen.judgement
   if (verdict === 'Suspect') return warning('CanarySuspect', `Halt ${canaryOf(seen)} advancement: ${words}`)
-  if (verdict === 'BothBad') return warning('CanaryBothArmsBad', `Halt ${canaryOf(seen)} advancement: ${words}`, 'warn')
   if (verdict === 'NoData') return warning('CanaryNoTraffic', `Halt ${canaryOf(seen)} advancement: ${words}`, 'warn')
   return undefined
+}
+
+/** What both arms suffer is no fault of the new revision: it holds, and no failed check counts meanwhile. */
+function sharedTrouble(seen: Seen): News | undefined {
+  if (seen.judgement?.mode === 'enforce' && seen.judgement.verdict === 'BothBad') {
+    return warning('CanaryBothArmsBad', `Halt ${canaryOf(seen)} advancement: ${seen.judgement.words}`, 'warn')
+  }
+  const metrics = seen.check?.metrics ?? []
+  const text = metrics.find(({ inBothArms }) => inBothArms !== undefined)?.inBothArms
+  return text === undefined || metrics.some(({ failure }) => failure !== undefined) ? undefined : warning('CanaryBothArmsBad', text, 'warn')
 }
 
 /** One failed check, however much failed in it. */

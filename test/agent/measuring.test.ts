@@ -14,9 +14,11 @@ import { canary } from './world.ts'
 const SERVER = 'http://prometheus.test'
 const success: CanaryMetric = { name: 'request-success-rate', interval: '1m', thresholdRange: { min: 99 } }
 
-type Scene = { readonly answer?: number | 'none' | 'down' | 'garbage'; readonly server?: 'none'; readonly templates?: Readonly<Record<string, MetricTemplate['spec']>>; readonly embedded?: Measurement; readonly spec?: Partial<CanarySpec>; readonly provider?: string }
+const ENFORCED: Partial<CanarySpec> = { gate: { judge: { mode: 'enforce' } } }
 
-async function measured(metrics: readonly CanaryMetric[], { answer = 100, server, templates = {}, embedded, spec = {}, provider = 'traefik' }: Scene = {}) {
+type Scene = { readonly answer?: number | 'none' | 'down' | 'garbage'; readonly server?: 'none'; readonly templates?: Readonly<Record<string, MetricTemplate['spec']>>; readonly embedded?: Measurement; readonly primary?: Measurement; readonly badPod?: string; readonly spec?: Partial<CanarySpec>; readonly provider?: string }
+
+async function measured(metrics: readonly CanaryMetric[], { answer = 100, server, templates = {}, embedded, primary, badPod, spec = {}, provider = 'traefik' }: Scene = {}) {
   const queries: string[] = []
   const http: Http = async ({ url }) => {
     queries.push(`${new URL(url).origin} ${new URL(url).searchParams.get('query')}`)
@@ -29,7 +31,7 @@ async function measured(metrics: readonly CanaryMetric[], { answer = 100, server
   const measuring = createMeasuring({
     http, client: createFakeKube().client, metricsServer: server === 'none' ? undefined : SERVER, log, now: () => 0, wait: async () => {},
     caches: { metricTemplate: (namespace: string, name: string) => templates[`${namespace}/${name}`] && { spec: templates[`${namespace}/${name}`] } } as unknown as Caches,
-    vigil: { measure: () => embedded } as unknown as Vigil,
+    vigil: { measure: (_key: string, _metric: string, arm: string) => (arm === 'primary' ? primary : embedded), badPod: () => badPod } as unknown as Vigil,
   })
   const check = await measuring.measure(object, { name: 'cart', namespace: 'shop', spec: object.spec } as Seen, provider)
   return { ...check, queries, lines }
@@ -44,6 +46,11 @@ const rows: readonly { readonly name: string; readonly metric: CanaryMetric; rea
   { name: 'an inline query is rendered and asked', metric: { name: 'errors', query: 'errors{pod=~"{{ target }}-.*"}[{{ interval }}]', thresholdRange: { max: 5 } }, scene: { answer: 9 }, then: { failure: /errors 9\.00 > 5/ }, query: /errors\{pod=~"cart-.*"\}\[1m\]/ },
   { name: 'the Canary\'s own server goes before the agent\'s', metric: success, scene: { spec: { metricsServer: 'http://own.test' } }, then: { failure: undefined }, query: /^http:\/\/own\.test / },
   { name: 'without a server the pods are asked', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 } }, then: { failure: /42\.00% < 99%/ } },
+  { name: 'what the primary fails too holds and fails nothing', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 }, primary: { kind: 'value', value: 50 }, spec: ENFORCED }, then: { failure: undefined, inBothArms: /^Halt cart\.shop advancement success rate 42\.00% < 99%; the primary fails this check, too/ } },
+  { name: 'with Flagger\'s verdicts it fails', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 }, primary: { kind: 'value', value: 50 } }, then: { failure: /42\.00% < 99%$/, inBothArms: undefined } },
+  { name: 'a server is asked about the primary too', metric: success, scene: { answer: 42, spec: ENFORCED }, then: { failure: undefined, inBothArms: /the primary fails this check/ } },
+  { name: 'what the primary passes fails', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 }, primary: { kind: 'value', value: 100 }, spec: ENFORCED }, then: { failure: /42\.00% < 99%$/, inBothArms: undefined } },
+  { name: 'one bad pod is named', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 }, badPod: 'nearly all of it in pod x' }, then: { failure: /42\.00% < 99%; nearly all of it in pod x$/ } },
   { name: 'pods that have not been scraped yet hold', metric: success, scene: { server: 'none' }, then: { failure: undefined, halt: /not been scraped yet/ } },
   { name: 'an inline query without a server holds, and says what to set', metric: { name: 'errors', query: 'up' }, scene: { server: 'none' }, then: { halt: /set spec\.metricsServer/ } },
   { name: 'a template that is not there holds', metric: { name: 'x', templateRef: { name: 'gone' } }, then: { halt: /Metric template gone\.shop error: not found/ } },

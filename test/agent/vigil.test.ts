@@ -24,13 +24,14 @@ const pod = (role: 'primary' | 'canary', ip: string): KubeObject => ({
 
 /** Pods answer what `failing` makes of their role: ten requests a second, with that share of failures. */
 function scene({ failing = () => 0, pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {} }: {
-  readonly failing?: (role: string) => number | 'down'; readonly pods?: readonly KubeObject[]; readonly gate?: Canary['spec']['gate']
+  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: readonly KubeObject[]; readonly gate?: Canary['spec']['gate']
 } = {}) {
   let at = START
   const urls: string[] = []
   const http: Http = async ({ url }) => {
     urls.push(url)
-    const share = failing(url.includes('10.0.0.2') ? 'canary' : 'primary')
+    const { hostname } = new URL(url)
+    const share = failing(hostname === '10.0.0.1' ? 'primary' : 'canary', hostname)
     if (share === 'down') throw new Error('connect ECONNREFUSED')
     const served = (at - START) / 100
     return { status: 200, body: `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - Math.round(served * share)}\nhttp_requests_total{code="500"} ${Math.round(served * share)}\n` }
@@ -38,8 +39,8 @@ function scene({ failing = () => 0, pods = [pod('primary', '10.0.0.1'), pod('can
   const { log, lines } = createLogLines()
   const vigil = createVigil({ http, log, now: () => at, caches: { pods: () => pods } as unknown as Caches })
   const object = (status: CanaryStatus): Canary => ({ ...canary({ spec: { gate }, analysis: { metrics: [{ name: 'request-success-rate', thresholdRange: { min: 99 } }] } }), status })
-  const look = (status: CanaryStatus = RUNNING, weight = 50, more: Partial<Seen> = {}) =>
-    vigil.look(object(status), { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 100 - weight, canary: weight, mirror: false }, ...more } as Seen)
+  const look = (status: CanaryStatus = RUNNING, weight = 50, more: Partial<Seen> = {}, why?: 'decision') =>
+    vigil.look(object(status), { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 100 - weight, canary: weight, mirror: false }, ...more } as Seen, why)
   return { vigil, urls, lines, look, pass: (ms: number): void => { at += ms } }
 }
 
@@ -70,6 +71,36 @@ test('a change of weight is looked at just after it, so that no stretch mixes tw
   t.equal(urls.length, 4)
 })
 
+test('for a decision the pods are asked whatever the time, unless they were just now', async (t) => {
+  const { vigil, urls, pass, look } = scene()
+  const decide = () => look(RUNNING, 50, {}, 'decision')
+  await look()
+  await decide()
+  t.equal(urls.length, 2)
+  pass(1_000)
+  await decide()
+  t.equal(urls.length, 4)
+  t.match(vigil.measure(KEY, 'request-success-rate', 'canary', 60), { kind: 'value', value: 100 })
+})
+
+test('one bad pod of four is named, a bad release is not blamed on one', async (t) => {
+  const pods = [pod('primary', '10.0.0.1'), ...['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'].map((ip) => pod('canary', ip))]
+  for (const { failing, named } of [
+    { failing: (_: string, ip: string) => (ip === '10.0.0.4' ? 1 : 0), named: /nearly all of it in pod canary-10\.0\.0\.4, which fails 100 % of 300 requests; the other 3 0 % of 900$/ },
+    { failing: (role: string) => (role === 'canary' ? 1 : 0), named: undefined },
+  ]) {
+    const { vigil, look, pass } = scene({ failing, pods, gate: { judge: { mode: 'enforce' } } })
+    let last = (await look()).judgement
+    for (let round = 0; round < 6; round += 1) {
+      pass(5_000)
+      last = (await look()).judgement
+    }
+    t.equal(last?.verdict, 'Worse')
+    t[named ? 'match' : 'notMatch'](last?.words, named ?? /pod /)
+    t.match(vigil.badPod(KEY, 60), named)
+  }
+})
+
 test('pods that are being started, or a Canary that is being deleted, are not asked', async (t) => {
   const { look, urls } = scene()
   await look(RUNNING, 0, { canary: { readyReplicas: 0 } as Seen['canary'] })
@@ -93,17 +124,17 @@ test('with the judge off the pods are asked for the thresholds, and nothing is j
     t.equal((await look()).judgement, undefined)
     pass(5_000)
   }
-  t.match(vigil.measure(KEY, 'request-success-rate', 60), { kind: 'value', value: 100 })
+  t.match(vigil.measure(KEY, 'request-success-rate', 'canary', 60), { kind: 'value', value: 100 })
 })
 
 test('what is measured is the canary\'s share of successes, and nothing before the second round', async (t) => {
   const { look, pass, vigil } = scene({ failing: (role) => (role === 'canary' ? 0.2 : 0) })
-  t.equal(vigil.measure(KEY, 'request-success-rate', 60), undefined)
+  t.equal(vigil.measure(KEY, 'request-success-rate', 'canary', 60), undefined)
   await look()
-  t.not(vigil.measure(KEY, 'request-success-rate', 60)?.kind, 'value')
+  t.not(vigil.measure(KEY, 'request-success-rate', 'canary', 60)?.kind, 'value')
   pass(5_000)
   await look()
-  t.match(vigil.measure(KEY, 'request-success-rate', 60), { kind: 'value', value: 80 })
+  t.match(vigil.measure(KEY, 'request-success-rate', 'canary', 60), { kind: 'value', value: 80 })
 })
 
 test('pods that do not answer make no verdict, and no fault', async (t) => {
@@ -112,7 +143,7 @@ test('pods that do not answer make no verdict, and no fault', async (t) => {
     t.equal((await look()).judgement, undefined)
     pass(5_000)
   }
-  t.not(vigil.measure(KEY, 'request-success-rate', 60)?.kind, 'value')
+  t.not(vigil.measure(KEY, 'request-success-rate', 'canary', 60)?.kind, 'value')
   t.same(lines.filter(({ level }) => level >= 50), [])
 })
 
@@ -121,11 +152,11 @@ test('another revision, and a forgotten Canary, begin with nothing known', async
   await look()
   pass(5_000)
   await look()
-  t.match(vigil.measure(KEY, 'request-success-rate', 60), { kind: 'value' })
+  t.match(vigil.measure(KEY, 'request-success-rate', 'canary', 60), { kind: 'value' })
   await look({ ...RUNNING, lastAppliedSpec: 'r3' })
-  t.not(vigil.measure(KEY, 'request-success-rate', 60)?.kind, 'value')
+  t.not(vigil.measure(KEY, 'request-success-rate', 'canary', 60)?.kind, 'value')
   vigil.forget(KEY)
-  t.equal(vigil.measure(KEY, 'request-success-rate', 60), undefined)
+  t.equal(vigil.measure(KEY, 'request-success-rate', 'canary', 60), undefined)
 })
 
 test('a Canary that a person wrote is warned about, one of the agent\'s is judged, unless it says otherwise', async (t) => {
