@@ -34,6 +34,8 @@ export type ClusterFacts = {
   readonly kubectl: string
   readonly load: string
   readonly traefikUrl: string
+  /** Where pods reach this machine. */
+  readonly hostAddress: string
   readonly auditLog: string
 }
 
@@ -133,22 +135,32 @@ async function beginAs(t: Test, how: '--exclusive' | '--shared'): Promise<void> 
 
 /** Installs the product as the tests need it. When it is there already, nothing is restarted. */
 export async function installed(): Promise<void> {
-  const rendered = await kubectl('kustomize', INSTALL)
-  const startedWith = createHash('sha256').update(await readFile(BUNDLE)).update(rendered).digest('hex').slice(0, 16)
   await waitFor('an earlier uninstall to end', async () => (await (await client()).get({ apiVersion: 'v1', kind: 'Namespace', name: 'canarygate' }))?.metadata.deletionTimestamp === undefined, 60)
-  const applied = await run(['apply', '--server-side', '--force-conflicts', '-k', INSTALL])
-  if (applied.code !== 0) throw new Error(`not installed: ${applied.stderr}`)
-  const mark = JSON.stringify({ spec: { template: { metadata: { annotations: { [STARTED_WITH]: startedWith } } } } })
-  for (const part of ['agent', 'webhook']) await kubectl('-n', 'canarygate', 'patch', 'deployment', `canarygate-${part}`, '-p', mark)
-  for (const part of ['agent', 'webhook']) {
-    const { code, stdout, stderr } = await run(['-n', 'canarygate', 'rollout', 'status', `deployment/canarygate-${part}`, '--timeout=90s'], { timeoutMs: 100_000 })
-    if (code !== 0) throw new Error(`canarygate-${part} is not ready: ${stdout} ${stderr}`)
-  }
+  await startFrom(INSTALL, ['canarygate-agent', 'canarygate-webhook'])
   await waitFor('the webhooks to be trusted', async () => {
     const { items } = JSON.parse(await kubectl('get', 'mutatingwebhookconfiguration/canarygate', 'validatingwebhookconfiguration/canarygate', '-o', 'json')) as { readonly items: readonly Configuration[] }
     return items.flatMap(({ webhooks }) => webhooks).every(({ clientConfig }) => (clientConfig.caBundle ?? '') !== '')
   }, 30)
   await waitFor('the webhook to answer', async () => (await run(['apply', '--dry-run=server', '-f', '-'], { input: JSON.stringify(HASTY_CANARY) })).stderr.includes('Warning: CanaryGate'), 30)
+}
+
+/** The load tester, beside the agent. Answers its address from outside of the cluster. */
+export async function loadTesterInstalled(): Promise<string> {
+  await startFrom(join(ROOT, 'manifests/loadtester'), ['flagger-loadtester'])
+  return `http://${await kubectl('-n', 'canarygate', 'get', 'service', 'flagger-loadtester', '-o', 'jsonpath={.spec.clusterIP}')}`
+}
+
+/** Applies manifests, and waits for their Deployments to run the bundle of this working tree. */
+async function startFrom(folder: string, deployments: readonly string[]): Promise<void> {
+  const startedWith = createHash('sha256').update(await readFile(BUNDLE)).update(await kubectl('kustomize', folder)).digest('hex').slice(0, 16)
+  const applied = await run(['apply', '--server-side', '--force-conflicts', '-k', folder])
+  if (applied.code !== 0) throw new Error(`not installed: ${applied.stderr}`)
+  const mark = JSON.stringify({ spec: { template: { metadata: { annotations: { [STARTED_WITH]: startedWith } } } } })
+  for (const name of deployments) await kubectl('-n', 'canarygate', 'patch', 'deployment', name, '-p', mark)
+  for (const name of deployments) {
+    const { code, stdout, stderr } = await run(['-n', 'canarygate', 'rollout', 'status', `deployment/${name}`, '--timeout=90s'], { timeoutMs: 100_000 })
+    if (code !== 0) throw new Error(`${name} is not ready: ${stdout} ${stderr}`)
+  }
 }
 
 type Configuration = { readonly webhooks: readonly { readonly clientConfig: { readonly caBundle?: string } }[] }
@@ -179,16 +191,19 @@ export type Shop = {
   /** How long a leaving pod goes on answering: routers hear of it a moment late. */
   readonly preStopSeconds?: number
   readonly labels?: Readonly<Record<string, string>>
+  /** Goes before what the image's tag says: see test/apps/shop. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** The objects of a shop named `cart`, as its owner keeps them. */
-export function shop(ns: string, { image = 'shop:1.0', replicas = 1, host, preStopSeconds = 0, labels = {} }: Shop = {}): readonly [Workload, ...KubeObject[]] {
+export function shop(ns: string, { image = 'shop:1.0', replicas = 1, host, preStopSeconds = 0, labels = {}, env = {} }: Shop = {}): readonly [Workload, ...KubeObject[]] {
   const container = {
     name: 'cart', image, imagePullPolicy: 'IfNotPresent',
     ports: [{ name: 'http', containerPort: 8080 }],
     readinessProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 1 },
     ...(preStopSeconds > 0 ? { lifecycle: { preStop: { sleep: { seconds: preStopSeconds } } } } : {}),
     resources: { requests: { cpu: '1m', memory: '8Mi' } },
+    ...(Object.keys(env).length > 0 ? { env: Object.entries(env).map(([name, value]) => ({ name, value })) } : {}),
   }
   const deployment = {
     apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'cart', namespace: ns, labels: { app: 'cart', ...labels } },

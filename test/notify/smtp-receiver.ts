@@ -13,11 +13,13 @@ export type SmtpBehaviour = {
   readonly recipientReply?: string
   /** Says nothing at all. */
   readonly silent?: boolean
+  /** Where it listens; this machine alone can reach it when left out. */
+  readonly address?: string
   /** Speaks TLS: from the first byte, or after STARTTLS. */
   readonly tls?: { readonly key: string; readonly cert: string; readonly from: 'start' | 'starttls' }
 }
 
-export async function receiveMail(t: Test, { recipientReply = '250 ok', silent = false, tls }: SmtpBehaviour = {}): Promise<SmtpReceiver> {
+export async function receiveMail(t: Test, { recipientReply = '250 ok', silent = false, address = '127.0.0.1', tls }: SmtpBehaviour = {}): Promise<SmtpReceiver> {
   const mails: Received[] = []
   const sockets = new Set<Socket>()
   let connections = 0
@@ -65,7 +67,7 @@ export async function receiveMail(t: Test, { recipientReply = '250 ok', silent =
     converse(socket, tls?.from === 'start')
     socket.write('220 mail.test ESMTP\r\n')
   })
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  await new Promise<void>((resolve) => { server.listen(0, address, resolve) })
   t.teardown(() => { for (const socket of sockets) socket.destroy(); server.close() })
   return { port: (server.address() as AddressInfo).port, mails, connections: () => connections }
 }

@@ -7,15 +7,18 @@
 //	DELAY_MS        slow: milliseconds added to every answer (default 400)
 //	LEAK_AFTER_S    leak: seconds after the start from which it fails (default 30)
 //	START_DELAY_MS  milliseconds before it listens (default 0)
+//	DEPENDENCY      a URL that every answer needs, asked with ?version= and &pod=; without a 2xx the shop answers 502 (default none)
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strconv"
@@ -27,6 +30,8 @@ const (
 	address = ":8080"
 	// Longest wait for open requests after SIGTERM.
 	shutdownTimeout = 5 * time.Second
+	// Longest wait for the dependency.
+	dependencyTimeout = time.Second
 )
 
 type settings struct {
@@ -34,6 +39,7 @@ type settings struct {
 	failShare          float64
 	delay, leakAfter   time.Duration
 	startDelay         time.Duration
+	dependency         string
 }
 
 func main() {
@@ -72,10 +78,12 @@ func readSettings() settings {
 		delay:      time.Duration(number("DELAY_MS", 400)) * time.Millisecond,
 		leakAfter:  time.Duration(number("LEAK_AFTER_S", 30)) * time.Second,
 		startDelay: time.Duration(number("START_DELAY_MS", 0)) * time.Millisecond,
+		dependency: text("DEPENDENCY", ""),
 	}
 }
 
 func newHandler(s settings, m *metrics, startedAt time.Time) http.Handler {
+	needs := newDependency(s)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -89,6 +97,9 @@ func newHandler(s settings, m *metrics, startedAt time.Time) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		status := s.statusAt(time.Since(startedAt))
+		if !needs() {
+			status = http.StatusBadGateway
+		}
 		if s.behaviour == "slow" {
 			time.Sleep(s.delay)
 		}
@@ -99,6 +110,24 @@ func newHandler(s settings, m *metrics, startedAt time.Time) http.Handler {
 		m.observe(labels{method: r.Method, status: status}, time.Since(begin))
 	})
 	return mux
+}
+
+// newDependency tells whether what the shop depends on answers.
+func newDependency(s settings) func() bool {
+	if s.dependency == "" {
+		return func() bool { return true }
+	}
+	query := url.Values{"version": {s.version}, "pod": {os.Getenv("HOSTNAME")}}
+	client := &http.Client{Timeout: dependencyTimeout}
+	return func() bool {
+		answer, err := client.Get(s.dependency + "?" + query.Encode())
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		_, err = io.Copy(io.Discard, answer.Body)
+		return err == nil && answer.StatusCode/100 == 2
+	}
 }
 
 // statusAt draws the status of one answer, given how long the server has been running.
