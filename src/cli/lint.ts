@@ -9,6 +9,7 @@ import { CanarySpec, type Canary } from '#api/canary.ts'
 import { MetricTemplateSpec } from '#api/metric-template.ts'
 import type { KubeObject, ObjectRef, Workload } from '#api/objects.ts'
 import { CanaryPolicySpec, ClusterCanaryPolicySpec, type CanaryPolicy, type ClusterCanaryPolicy } from '#api/policies.ts'
+import { hasStumbled } from '#policy/attempt.ts'
 import { effectivePolicy, policyFindings } from '#policy/effective.ts'
 import { evaluateObject, findingText } from '#policy/evaluate.ts'
 import type { ProviderCapabilities, ReportedFinding, RuleContext } from '#policy/rule.ts'
@@ -150,23 +151,14 @@ function findingsOf(object: KubeObject, context: RuleContext, policies: readonly
   if (!isRecord(object['spec'])) return shape
   const effective = policyFor(policies, object.metadata.namespace ?? '')
   const judged = evaluateObject(object, context, effective.severities)
-  const limited = object.kind === 'Canary' && isRecord(object['spec']['analysis']) ? attempt(() => policyFindings(object as Canary, effective)) : []
+  const limited = object.kind === 'Canary' && isRecord(object['spec']['analysis']) ? policyFindings(object as Canary, effective) : []
   const told = new Set(judged.filter((finding) => finding.severity === 'deny').map((finding) => finding.field))
   return [
     // A rule says the same with a way out.
     ...shape.filter((finding) => !told.has(finding.field)),
     // What a rule stumbles over in a broken object has been told by the schema.
-    ...judged.filter((finding) => shape.length === 0 || !finding.message.includes('could not look at it')),
-    ...limited,
+    ...[...judged, ...limited].filter((finding) => shape.length === 0 || !hasStumbled(finding)),
   ]
-}
-
-const attempt = (find: () => ReportedFinding[]): ReportedFinding[] => {
-  try {
-    return find()
-  } catch {
-    return [] // a broken object: the schema has told
-  }
 }
 
 const policyFor = (policies: readonly KubeObject[], namespace: string) => effectivePolicy(

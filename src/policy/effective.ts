@@ -3,6 +3,7 @@ import { formatDuration, parseDuration } from '#api/duration.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy, FreezeWindow, PolicyExemption, PolicyLimits, PolicySelector } from '#api/policies.ts'
 import { hasHold, intervalMsOf, theoreticalMsOf, thresholdOf, weightSteps } from '#policy/analysis.ts'
+import { attempt } from '#policy/attempt.ts'
 import { boundsOf } from '#policy/metric.ts'
 import { defaultSeverityOf } from '#policy/registry.ts'
 import type { Finding, ReportedFinding, Severity } from '#policy/rule.ts'
@@ -159,7 +160,10 @@ export function policyFindings(canary: Canary, policy: EffectivePolicy): Reporte
   const from = policy.sources.length > 0 ? ` (policy ${policy.sources.join(', ')})` : ''
   const found = (rule: string, field: string, message: string, fix: string): ReportedFinding =>
     ({ rule, severity: policy.severities[rule] ?? 'deny', field, message: `${message}${from}`, fix })
-  return [...limitFindings(spec, policy.limits, found), ...requirementFindings(spec, policy.required, found)].filter(({ severity }) => severity !== 'off')
+  return [
+    ...attempt('policy-limits', () => limitFindings(spec, policy.limits, found)),
+    ...attempt('policy-required', () => requirementFindings(spec, policy.required, found)),
+  ].filter(({ severity }) => severity !== 'off')
 }
 
 type Found = (rule: string, field: string, message: string, fix: string) => ReportedFinding

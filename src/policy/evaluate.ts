@@ -3,6 +3,7 @@ import type { Canary } from '#api/canary.ts'
 import type { MetricTemplate } from '#api/metric-template.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
+import { attempt } from '#policy/attempt.ts'
 import { POLICY_RULES } from '#policy/policy-rules.ts'
 import { ALERT_PROVIDER_RULES, METRIC_TEMPLATE_RULES, RULES } from '#policy/registry.ts'
 import { analysisPresent } from '#policy/rules/analysis-present.ts'
@@ -41,14 +42,9 @@ export function evaluate<T>(rules: readonly AnyRule<T>[], object: T, context: Ru
 
 function report<T>(rule: AnyRule<T>, object: T, context: RuleContext, severity: Severity | undefined): ReportedFinding[] {
   if (severity === 'off') return []
-  try {
-    return rule.check(object, context)
-      .map((finding) => ({ ...finding, rule: rule.id, severity: severity ?? finding.severity ?? rule.default }))
-      .filter((finding) => finding.severity !== 'off')
-  } catch (err) {
-    const reason = err instanceof Error ? err.message : String(err)
-    return [{ rule: rule.id, severity: 'warn', field: 'spec', message: `rule ${rule.id} could not look at it: ${reason}`, fix: 'correct the other findings first; if it stays, report it' }]
-  }
+  return attempt(rule.id, () => rule.check(object, context)
+    .map((finding) => ({ ...finding, rule: rule.id, severity: severity ?? finding.severity ?? rule.default }))
+    .filter((finding) => finding.severity !== 'off'))
 }
 
 /** By code point and with numbers as numbers, so that `metrics[10]` follows `metrics[9]` in every locale. */

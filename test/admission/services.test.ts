@@ -26,6 +26,7 @@ const rows: readonly Row[] = [
   { name: 'a selector that is taken away altogether comes back', before: service(PRIMARY), after: service(undefined), gives: [{ op: 'add', path: '/spec/selector', value: {} }, { op: 'add', path: `${PATH}role`, value: 'primary' }] },
   { name: 'its owner may select by other labels of his own', before: service(PRIMARY), after: service({ app: 'cart', tier: 'web', [ROLE]: 'primary' }), gives: [] },
   { name: 'a role of somebody else\'s choice is not taken', before: service(PRIMARY), after: service({ app: 'cart', [ROLE]: 'canary' }), gives: [{ op: 'add', path: `${PATH}role`, value: 'primary' }] },
+  { name: 'a selector that the API server will refuse is left to it', before: service(PRIMARY), after: { ...service(APPLIED), spec: { selector: 'cart' } }, gives: [] },
   { name: 'a Service before its adoption is left alone', before: service(APPLIED), after: service({ app: 'shop' }), gives: [] },
   { name: 'a Service of no Canary is left alone', before: service(PRIMARY), after: service(APPLIED), canaries: [canary({}, { service: { name: 'other' } })], gives: [] },
   { name: 'a Service whose Canary is being deleted is left alone', before: service(PRIMARY), after: service(APPLIED), canaries: [canary({ deletionTimestamp: '2026-11-21T10:00:00Z' })], gives: [] },
