@@ -64,7 +64,9 @@ type Update = {
 }
 
 const UNTOUCHED: Mutation = { kind: 'patch', patch: [], warnings: [], findings: [] }
-const REPLICAS = /^\d{1,9}$/
+const REPLICAS = /^\d{1,10}$/
+/** What the API server takes: `replicas` is an int32. */
+const MAX_REPLICAS = 2_147_483_647
 /** Replicas that the API server fills in where none are given. */
 const DEFAULT_REPLICAS = 1
 /** Phases in which no analysis is under way: asking for the serving revision again then has nothing to stop. */
@@ -131,8 +133,10 @@ const NO_ANNOTATIONS: Wanted['annotations'] = {
 
 function recordedReplicas(object: Workload): number | undefined {
   const recorded = annotationOf(object, ANNOTATION_REPLICAS)
-  return recorded !== undefined && REPLICAS.test(recorded) ? Number(recorded) : undefined
+  return recorded !== undefined && isCount(recorded) ? Number(recorded) : undefined
 }
+
+const isCount = (text: string): boolean => REPLICAS.test(text) && Number(text) <= MAX_REPLICAS
 
 /** As they are stored, whatever the client sent: a `replace` loses none, and nobody writes them but us. */
 const keptAnnotations = ({ old }: Update): Wanted['annotations'] => ({
@@ -185,12 +189,12 @@ function askedReplicas({ kind, next, old }: Update): { readonly [ANNOTATION_REPL
   const count = kind === 'Deployment' ? askedCount(next) : 0
   if (count > 0) return { [ANNOTATION_REPLICAS]: String(count) }
   const named = annotationOf(next, ANNOTATION_REPLICAS)
-  return { [ANNOTATION_REPLICAS]: named !== undefined && REPLICAS.test(named) ? named : annotationOf(old, ANNOTATION_REPLICAS) }
+  return { [ANNOTATION_REPLICAS]: named !== undefined && isCount(named) ? named : annotationOf(old, ANNOTATION_REPLICAS) }
 }
 
 function askedCount(workload: Workload): number {
   const replicas: unknown = workload.spec.replicas ?? DEFAULT_REPLICAS
-  return typeof replicas === 'number' && Number.isInteger(replicas) ? replicas : 0
+  return typeof replicas === 'number' && Number.isInteger(replicas) && replicas <= MAX_REPLICAS ? replicas : 0
 }
 
 /** What the gate says of a revision when it is asked for, and what its owner is told. */

@@ -67,6 +67,7 @@ const rows: readonly Row[] = [
   { name: 'the same replicas again change nothing but the 0', old: adopted(), next: adopted({ replicas: 3 }), owned: OWNED, replicas: 0 },
   { name: 'no replicas means one, as for every Deployment', old: adopted(), next: adopted({ replicas: null }), owned: { ...OWNED, [REPLICAS]: '1' }, replicas: 0 },
   { name: 'replicas that went past us through scale are put back with the next update', old: adopted({ replicas: 5 }), next: adopted({ replicas: 5 }), owned: { ...OWNED, [REPLICAS]: '5' }, replicas: 0 },
+  { name: 'more replicas than an int32 are left for the API server to refuse', old: adopted(), next: adopted({ replicas: 1e300 }), owned: OWNED, replicas: 1e300 },
   { name: 'the annotation scales an adopted target to zero', old: adopted(), next: adopted({ annotations: { [REPLICAS]: '0' } }), owned: { ...OWNED, [REPLICAS]: '0' }, replicas: 0, untouched: true },
   { name: 'a count that is none is put back', old: adopted(), next: adopted({ annotations: { [REPLICAS]: '-4' } }), owned: OWNED, replicas: 0 },
 
