@@ -1,7 +1,7 @@
 import type { Runtime } from '#main.ts'
 import { pause, realAfter } from '#kube/clock.ts'
 import { createLoadTester } from '#loadtest/server.ts'
-import { denialOf } from '#metrics/http.ts'
+import { denialOf } from '#api/address-denial.ts'
 
 const PORT = 8080
 

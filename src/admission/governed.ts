@@ -1,10 +1,9 @@
 import { commandAnnotation } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { AdmissionRules, RevisionChange } from '#admission/state.ts'
-import { withDefaults } from '#policy/defaults.ts'
-import { policyFindings, type EffectivePolicy } from '#policy/effective.ts'
-import { evaluateCanary, evaluateObject } from '#policy/evaluate.ts'
+import type { EffectivePolicy } from '#policy/effective.ts'
 import { withExemptions, type Subject } from '#policy/exemptions.ts'
+import { findingsUnder } from '#policy/findings-under.ts'
 import type { Governing } from '#policy/governing.ts'
 import { freezeFindings } from '#policy/holds.ts'
 import { POLICY_DEMANDS } from '#policy/registry.ts'
@@ -16,16 +15,11 @@ export function governedRules(governing: Governing, now: () => number): Admissio
   return {
     canary(canary, context, user) {
       const namespace = canary.metadata.namespace ?? ''
-      const policy = governing.of(namespace)
-      // What the policy gives need not be written, and must not be missed.
-      const judged = { ...canary, spec: withDefaults(canary.spec, policy.defaults) }
-      const findings = [...evaluateCanary(judged, context, policy.severities), ...demandsOn(judged, policy)]
-      return withExemptions(findings, policy, { namespace, canary: canary.metadata.name, user }, now())
+      return findingsUnder(governing.of(namespace), canary, context, { namespace, canary: canary.metadata.name, user }, now())
     },
     object(object, context, user) {
       const namespace = object.metadata.namespace ?? ''
-      const policy = governing.of(namespace)
-      return withExemptions(evaluateObject(object, context, policy.severities), policy, { namespace, user }, now())
+      return findingsUnder(governing.of(namespace), object, context, { namespace, user }, now())
     },
     change(change) {
       const namespace = change.target.metadata.namespace ?? ''
@@ -35,10 +29,6 @@ export function governedRules(governing: Governing, now: () => number): Admissio
     },
   }
 }
-
-const demandsOn = (canary: Parameters<typeof policyFindings>[0], policy: EffectivePolicy): readonly ReportedFinding[] =>
-  // Without an analysis there is a single thing to say, and a rule says it.
-  (canary.spec.analysis === undefined ? [] : policyFindings(canary, policy))
 
 const KNOWN_BAD = 'known-bad-revision'
 

@@ -1,3 +1,4 @@
+import { denialOf } from '#api/address-denial.ts'
 import type { Http } from '#api/http.ts'
 import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
@@ -23,7 +24,6 @@ import { pause, realAfter, type After } from '#kube/clock.ts'
 import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
-import { denialOf } from '#metrics/http.ts'
 import { gatedSpec } from '#policy/defaults.ts'
 import type { CommandSeen } from '#rollout/decision.ts'
 

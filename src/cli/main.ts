@@ -13,7 +13,8 @@ const USAGE = `usage: kubectl-canary <command> [options]
                                  the judge on recorded counts, poll by poll
   replay --vectors FILE [-o text|json]
                                  answers to recordings of several kinds: judge, increase, plan
-  lint -f canary.yaml [-o ...]   what admission would refuse; see lint --help
+  lint -f canary.yaml [--cluster] [-o ...]
+                                 what admission would refuse; see lint --help
   policy explain deployment/NAME [-n NAMESPACE] [-f FILE|DIR]
                                  what holds for a workload, and which policies say so
   watch CANARY [-n NAMESPACE] [--timeout 1h]
@@ -40,8 +41,7 @@ const COMMAND_OPTIONS = {
 /** Runs one command line; answers the exit code. */
 export async function main(argv: readonly string[], io: Output = stdio): Promise<number> {
   const [command = 'help', ...rest] = argv
-  if (command === 'lint') return (await import('#cli/lint.ts')).lintCommand(rest)
-  if (command === 'policy') return await explainPolicy(rest)
+  if (command === 'lint' || command === 'policy') return await onManifests(command, rest)
   try {
     return await run(command, rest, io)
   } catch (err) {
@@ -113,19 +113,12 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
   }
 }
 
-async function explainPolicy(argv: readonly string[]): Promise<number> {
-  const [{ policyCommand }, { nodeIo }, { connect }] = await Promise.all([import('#cli/policy.ts'), import('#cli/lint.ts'), import('#cli/cluster.ts')])
-  return await policyCommand(argv, {
-    ...nodeIo,
-    now: Date.now,
-    async connect(kubeconfig) {
-      const client = await connect(kubeconfig)
-      return {
-        list: async (apiVersion, kind, namespace) => (await client.list(apiVersion, kind, namespace === undefined ? {} : { namespace })).items,
-        close: () => client.close(),
-      }
-    },
-  })
+async function onManifests(command: 'lint' | 'policy', argv: readonly string[]): Promise<number> {
+  const { nodeIo } = await import('#cli/manifests.ts')
+  const io = { ...nodeIo, connect: async (kubeconfig: string | undefined) => (await import('#cli/cluster.ts')).connectReader(kubeconfig) }
+  if (command === 'policy') return await (await import('#cli/policy.ts')).policyCommand(argv, io)
+  const [{ lintCommand }, { capabilities }] = await Promise.all([import('#cli/lint.ts'), import('#traffic/registry.ts')])
+  return await lintCommand(argv, { ...io, providers: capabilities })
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

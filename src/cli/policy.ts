@@ -1,60 +1,35 @@
 import { parseArgs } from 'node:util'
-import { parseAllDocuments, stringify } from 'yaml'
+import { stringify } from 'yaml'
 import type { Canary } from '#api/canary.ts'
 import { formatDuration } from '#api/duration.ts'
 import { COMMANDS, FLAGGER_API_VERSION, GATE_ENABLED, LABEL_GATE } from '#api/names.ts'
 import { splitKey, type KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
+import { readCluster, readManifests, runManifestCommand, type ManifestIo } from '#cli/manifests.ts'
 import { GATE_API_VERSION } from '#policy/annotations.ts'
-import { withDefaults } from '#policy/defaults.ts'
-import { effectivePolicy, isGatedBy, policyFindings, type EffectivePolicy } from '#policy/effective.ts'
+import { effectivePolicy, isGatedBy, type EffectivePolicy } from '#policy/effective.ts'
 import { findingText } from '#policy/evaluate.ts'
-import { withExemptions } from '#policy/exemptions.ts'
+import { findingsUnder } from '#policy/findings-under.ts'
 import { frozenBy } from '#policy/freeze.ts'
 import { severityOfWindow } from '#policy/holds.ts'
+import { capabilities } from '#traffic/registry.ts'
 
 /** `kubectl canary policy explain deployment/cart`: what holds for one workload, and which policies say so. */
-
-/** What it needs of the world; a fake is an object literal. */
-export type PolicyIo = {
-  readText(path: string): string
-  /** The manifests in a directory, in order; the path itself when it is a file. */
-  listFiles(path: string): readonly string[]
-  out(text: string): void
-  err(text: string): void
-  /** Unix ms. */
-  now(): number
-  /** Reads a cluster, by a kubeconfig's path or where kubectl would look. Absent: files only. */
-  connect?(kubeconfig: string | undefined): Promise<ClusterReader>
-}
-export type ClusterReader = { list(apiVersion: string, kind: string, namespace?: string): Promise<readonly KubeObject[]>; close(): Promise<void> }
 
 const USAGE = 'usage: kubectl canary policy explain deployment/NAME [-n NAMESPACE] [-f FILE|DIR ...] [--kubeconfig FILE]'
 
 type Options = { readonly kind: string; readonly name: string; readonly namespace: string; readonly files: readonly string[]; readonly kubeconfig: string | undefined }
 
 /** 0 when it could explain, 2 when it could not look. */
-export async function policyCommand(argv: readonly string[], io: PolicyIo): Promise<number> {
-  let options: Options | undefined
-  try {
-    options = parseOptions(argv)
-  } catch (err) {
-    io.err(`${err instanceof Error ? err.message : String(err)}\n${USAGE}\n`)
-    return 2
-  }
-  if (!options) {
-    io.out(`${USAGE}\n`)
-    return 0
-  }
-  try {
-    const objects = options.files.length > 0 ? readFiles(options, io) : await readCluster(options, io)
-    io.out(explain(objects, options, io.now()))
-    return 0
-  } catch (err) {
-    io.err(`cannot explain: ${err instanceof Error ? err.message : String(err)}\n`)
-    return 2
-  }
-}
+export const policyCommand = (argv: readonly string[], io: ManifestIo): Promise<number> =>
+  runManifestCommand(argv, io, {
+    usage: USAGE, verb: 'explain', parse: parseOptions,
+    async run(options) {
+      const objects = options.files.length > 0 ? readFiles(options, io) : await readNamespace(options, io)
+      io.out(explain(objects, options, io.now()))
+      return 0
+    },
+  })
 
 function parseOptions(argv: readonly string[]): Options | undefined {
   const { values, positionals } = parseArgs({
@@ -71,26 +46,20 @@ function parseOptions(argv: readonly string[]): Options | undefined {
   return { kind: kind === '' ? 'deployment' : kind.toLowerCase(), name, namespace: values.namespace, files: values.filename, kubeconfig: values.kubeconfig }
 }
 
-const isObject = (value: unknown): value is KubeObject =>
-  typeof value === 'object' && value !== null && 'kind' in value && 'metadata' in value && typeof value.metadata === 'object' && value.metadata !== null
-
-function readFiles({ files, namespace }: Options, io: PolicyIo): readonly KubeObject[] {
-  return files.flatMap((path) => io.listFiles(path)).flatMap((file) => parseAllDocuments(io.readText(file)).flatMap((document) => {
-    const value: unknown = document.toJS()
-    const items: readonly unknown[] = isObject(value) && value.kind === 'List' && Array.isArray(value['items']) ? value['items'] : [value]
-    return items.filter(isObject).map((object) => (object.metadata.namespace === undefined ? { ...object, metadata: { ...object.metadata, namespace } } : object))
-  }))
+function readFiles({ files, namespace }: Options, io: ManifestIo): readonly KubeObject[] {
+  const { sources, faults: [fault] } = readManifests(files, io, namespace)
+  if (fault) throw new Error(`${fault.file}:${fault.line}: ${fault.message}`)
+  return sources.map(({ object }) => object)
 }
 
-async function readCluster({ kubeconfig, namespace }: Options, io: PolicyIo): Promise<readonly KubeObject[]> {
+async function readNamespace({ kubeconfig, namespace }: Options, io: ManifestIo): Promise<readonly KubeObject[]> {
   if (!io.connect) throw new Error('no cluster can be asked: give files with -f')
   const reader = await io.connect(kubeconfig)
   try {
-    const lists = await Promise.all([
-      reader.list(GATE_API_VERSION, 'ClusterCanaryPolicy'), reader.list(GATE_API_VERSION, 'CanaryPolicy', namespace), reader.list('v1', 'Namespace'),
-      reader.list(FLAGGER_API_VERSION, 'Canary', namespace), reader.list('apps/v1', 'Deployment', namespace), reader.list('apps/v1', 'DaemonSet', namespace),
+    return await readCluster(reader, [
+      [GATE_API_VERSION, 'ClusterCanaryPolicy'], [GATE_API_VERSION, 'CanaryPolicy', namespace], ['v1', 'Namespace'],
+      [FLAGGER_API_VERSION, 'Canary', namespace], ['apps/v1', 'Deployment', namespace], ['apps/v1', 'DaemonSet', namespace],
     ])
-    return lists.flat()
   } finally {
     await reader.close()
   }
@@ -144,8 +113,8 @@ const freezeInWords = (policy: EffectivePolicy, now: number): readonly string[] 
   return `${name}: "${start}" ${timeZone} for ${duration}, ${severity === 'deny' ? `changes: ${mode}, runs under way: ${running}` : severity} (policy "${window.policy}"): ${state}`
 })
 
+/** What admission would say of it, as far as it can be said without the objects that it names. */
 function findingsOn(canary: Canary, policy: EffectivePolicy, now: number): readonly string[] {
-  const spec = withDefaults(canary.spec, policy.defaults)
   const subject = { namespace: canary.metadata.namespace ?? '', canary: canary.metadata.name }
-  return withExemptions(policyFindings({ ...canary, spec }, policy), policy, subject, now).map((finding) => `${finding.severity}: ${findingText(finding)}`)
+  return findingsUnder(policy, canary, { providers: capabilities }, subject, now).map((finding) => `${finding.severity}: ${findingText(finding)}`)
 }

@@ -3,12 +3,12 @@
  * a name is resolved here, every address checked, and the connection goes to the checked address, not to a second answer of DNS.
  */
 
+import { denialOf } from '#api/address-denial.ts'
 import type { Http, HttpRequest, HttpResponse } from '#api/http.ts'
 import type { LookupAddress } from 'node:dns'
 import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import ipaddr from 'ipaddr.js'
 import { Agent, ProxyAgent, request as undiciRequest, type Dispatcher } from 'undici'
 import { basicAuth, HttpError } from '#metrics/provider.ts'
 
@@ -34,31 +34,6 @@ const CONNECT_TIMEOUT_MS = 5_000
 const MAX_PATIENCE_SECONDS = 2
 /** Statuses that say "not now". */
 const BUSY: readonly number[] = [429, 503]
-
-/**
- * Ranges that nobody's metrics are served from, and tunnels that could lead there. Private ranges are where a cluster lives, and some
- * clusters have their pods in carrier-grade or reserved ones (100.64.0.0/10, 240.0.0.0/4), so those are allowed.
- */
-const DENIED_RANGES = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal', 'deprecatedSiteLocal', '6to4', 'teredo', 'discard'])
-/** Metadata services of clouds outside link-local: Alibaba, Azure's wire server, Oracle, and AWS over IPv6. */
-const METADATA_ADDRESSES = new Set(['100.100.100.200', '168.63.129.16', '192.0.0.192', 'fd00:ec2::254'])
-
-/** Why an address must not be connected to, or undefined. */
-export function denialOf(address: string, { allowLoopback = false }: HttpOptions): string | undefined {
-  if (!ipaddr.isValid(address)) return 'no IP address'
-  const plain = embeddedAddress(ipaddr.parse(address))
-  if (METADATA_ADDRESSES.has(plain.toString())) return 'a metadata service'
-  const range = plain.range()
-  if (range === 'loopback') return allowLoopback ? undefined : 'loopback'
-  return DENIED_RANGES.has(range) ? `in the ${range} range` : undefined
-}
-
-/** The IPv4 address that an IPv6 one leads to (mapped, translated, NAT64), else the address itself. */
-function embeddedAddress(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
-  if (!(address instanceof ipaddr.IPv6)) return address
-  if (!['ipv4Mapped', 'rfc6145', 'rfc6052'].includes(address.range())) return address
-  return new ipaddr.IPv4(address.toByteArray().slice(-4))
-}
 
 const resolveWithSystem = (hostname: string): Promise<readonly LookupAddress[]> => systemLookup(hostname, { all: true, order: 'verbatim' })
 

@@ -28,9 +28,11 @@ export type ProviderCapabilities = {
 
 /** What a rule may look at besides the Canary itself. */
 export type RuleContext = {
-  /** Used where `spec.provider` is left out. */
-  readonly defaultProvider: string
+  /** Used where `spec.provider` is left out; absent offline, when nobody has said it. */
+  readonly defaultProvider?: string | undefined
   readonly providers: Readonly<Record<string, ProviderCapabilities>>
+  /** Files are judged, not what somebody asks an installation to store. */
+  readonly isOffline?: boolean
   /** The stored object in an update. */
   readonly old?: Canary
   /** The cluster, from caches; absent offline (`lint`), and then rules that resolve references say nothing. */

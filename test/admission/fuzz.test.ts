@@ -7,7 +7,7 @@ import { HOOK_PATHS, type HookPath } from '#admission/hooks.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
 import { createAdmissionServer, type AdmissionServer } from '#admission/server.ts'
 import { createGoverning } from '#policy/governing.ts'
-import { ALL_PROVIDERS } from '../policy/canaries.ts'
+import { FLAGGER_ROUTERS } from '#policy/flagger-routers.ts'
 import { selfSigned } from './fixtures/certificate.ts'
 import { AGENT, applied, canary, NOW, patchOf, request, reviewBody, stateOf, workload } from './fixtures/reviews.ts'
 
@@ -175,7 +175,7 @@ function fuzzed(): Fuzzed {
     state: stateOf({
       canaryFor: () => canary({ phase: 'Failed', lastPromotedSpec: '1bbbbbbbbbb', gate: { rolledBackRevision: '1cccccccccc' } }),
       objects: { get: () => workload({ annotations: OWNED }), list: (_, kind) => (kind === 'Canary' ? canaries : []) },
-      ruleContext: () => ({ defaultProvider: 'kubernetes', providers: ALL_PROVIDERS, cluster: { objects: { get: () => undefined, list: () => [] }, target: workload(), canaries, knows: () => true } }),
+      ruleContext: () => ({ defaultProvider: 'kubernetes', providers: FLAGGER_ROUTERS, cluster: { objects: { get: () => undefined, list: () => [] }, target: workload(), canaries, knows: () => true } }),
     }),
     rules: governedRules(governing, () => NOW), agentUsers: [AGENT], ownNamespace: 'canarygate', tls: selfSigned(), now: () => NOW, random: () => 0.5,
     log: { debug: quiet, info: quiet, warn: quiet, error: (...line: unknown[]) => { errors.push(String((line[0] as { readonly err?: unknown }).err)) } },

@@ -7,7 +7,8 @@ import type { CanaryWebhook } from '#api/canary.ts'
 import type { HookPorts, HookType } from '#hooks/call.ts'
 import { runHooks } from '#hooks/hooks.ts'
 import { createLoadTester } from '#loadtest/server.ts'
-import { createHttp, denialOf } from '#metrics/http.ts'
+import { denialOf } from '#api/address-denial.ts'
+import { createHttp } from '#metrics/http.ts'
 
 /** Hooks and load tester together, over real sockets: the rows in which Flagger's own tests use them. */
 

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { test, type Test } from 'tap'
 import { createLoadTester, type LoadTesterOptions } from '#loadtest/server.ts'
-import { denialOf } from '#metrics/http.ts'
+import { denialOf } from '#api/address-denial.ts'
 
 type Tester = { readonly app: FastifyInstance; readonly lines: Record<string, unknown>[]; readonly until: (message: string) => Promise<Record<string, unknown>> }
 

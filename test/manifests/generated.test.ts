@@ -4,11 +4,12 @@ import { parse, parseAllDocuments } from 'yaml'
 import { RULE_IDS } from '#policy/registry.ts'
 import { crdFiles } from '../../scripts/generate/crds.ts'
 import { rulesPage } from '../../scripts/generate/rules.ts'
+import { schemaFiles } from '../../scripts/generate/schemas.ts'
 import { admissionPolicies, INTERVAL_VALIDATIONS, STATIC_VALIDATIONS, vapFile } from '../../scripts/generate/vap.ts'
 
 const stored = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
-for (const file of [...crdFiles(), rulesPage(), vapFile()]) {
+for (const file of [...crdFiles(), ...schemaFiles(), rulesPage(), vapFile()]) {
   test(`${file.path} is up to date`, async (t) => { t.ok(stored(file.path) === file.text, 'else run "make generate"') })
 }
 

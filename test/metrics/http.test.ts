@@ -2,7 +2,8 @@ import type { HttpRequest, HttpResponse } from '#api/http.ts'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
-import { createHttp, denialOf, type HttpOptions } from '#metrics/http.ts'
+import { denialOf } from '#api/address-denial.ts'
+import { createHttp, type HttpOptions } from '#metrics/http.ts'
 import { HttpError } from '#metrics/provider.ts'
 
 const SIGNAL = new AbortController().signal

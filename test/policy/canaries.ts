@@ -1,16 +1,7 @@
 import type { Canary, CanarySpec } from '#api/canary.ts'
 import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
-import type { ProviderCapabilities, RuleContext } from '#policy/rule.ts'
-
-/** What Flagger's routers can do: here all of them count as implemented. */
-const router = (mirror = false, match = false, sessionAffinity = false): ProviderCapabilities => ({ weights: true, mirror, match, sessionAffinity })
-export const ALL_PROVIDERS: Readonly<Record<string, ProviderCapabilities>> = {
-  kubernetes: router(), traefik: router(), linkerd: router(), osm: router(), skipper: router(), kuma: router(), apisix: router(), knative: router(),
-  'smi:v1alpha1': router(), 'smi:v1alpha2': router(), 'smi:v1alpha3': router(),
-  nginx: router(false, true), contour: router(false, true), gloo: router(false, true),
-  appmesh: router(false, true), 'appmesh:v1beta2': router(false, true),
-  istio: router(true, true, true), 'gatewayapi:v1': router(true, true, true), 'gatewayapi:v1beta1': router(true, true, true),
-}
+import { FLAGGER_ROUTERS } from '#policy/flagger-routers.ts'
+import type { RuleContext } from '#policy/rule.ts'
 
 type Loose = Readonly<Record<string, unknown>>
 
@@ -61,7 +52,7 @@ export const readerOf = (objects: readonly KubeObject[]): ObjectReader => ({
   list: (_, kind, namespace) => objects.filter((object) => object.kind === kind && object.metadata.namespace === namespace),
 })
 
-export const contextOf = (more: Partial<RuleContext> = {}): RuleContext => ({ defaultProvider: 'kubernetes', providers: ALL_PROVIDERS, ...more })
+export const contextOf = (more: Partial<RuleContext> = {}): RuleContext => ({ defaultProvider: 'kubernetes', providers: FLAGGER_ROUTERS, ...more })
 
 export const objectOf = (apiVersion: string, kind: string, name: string, rest: Loose = {}, namespace = 'shop'): KubeObject =>
   ({ apiVersion, kind, metadata: { name, namespace }, ...rest })

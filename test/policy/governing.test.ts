@@ -6,7 +6,8 @@ import { evaluateObject } from '#policy/evaluate.ts'
 import { withExemptions, type Subject } from '#policy/exemptions.ts'
 import { createGoverning } from '#policy/governing.ts'
 import { freezeFindings, runHold, startHold } from '#policy/holds.ts'
-import { policyCommand, type PolicyIo } from '#cli/policy.ts'
+import type { ManifestIo } from '#cli/manifests.ts'
+import { policyCommand } from '#cli/policy.ts'
 import { canaryOf, contextOf } from './canaries.ts'
 
 const cluster = (spec: object, name = 'base') => ({ apiVersion: 'canarygate.dev/v1alpha1', kind: 'ClusterCanaryPolicy', metadata: { name }, spec }) as unknown as ClusterCanaryPolicy
@@ -139,7 +140,7 @@ const MANIFESTS = [
   'apiVersion: canarygate.dev/v1alpha1', 'kind: ClusterCanaryPolicy', 'metadata: {name: base}',
   'spec: {limits: {maxWeight: 20}, authority: enforced, gate: {}, freeze: [{name: noon, start: "0 12 * * *", duration: 10m}], concurrency: {cluster: 3}}',
 ].join('\n')
-const ioOf = (text: string): PolicyIo & { readonly said: string[] } => {
+const ioOf = (text: string): ManifestIo & { readonly said: string[] } => {
   const said: string[] = []
   return { said, readText: () => text, listFiles: (path) => [path], out: (line) => void said.push(line), err: (line) => void said.push(line), now: () => NOW }
 }

@@ -1,5 +1,5 @@
 import type { AlertProvider } from '#api/alert-provider.ts'
-import { isWebAddress } from '#policy/web-address.ts'
+import { webAddressFault } from '#policy/web-address.ts'
 import type { ObjectRule } from '#policy/rule.ts'
 
 export const alertUrl: ObjectRule<AlertProvider> = {
@@ -10,10 +10,11 @@ export const alertUrl: ObjectRule<AlertProvider> = {
   check({ spec }) {
     return (['address', 'proxy'] as const).flatMap((name) => {
       const value = spec[name]
-      if (!value || isWebAddress(value)) return []
+      const fault = value ? webAddressFault(value) : undefined
+      if (!value || fault === undefined) return []
       if (name === 'address' && spec.type === 'email' && URL.canParse(value) && /^smtps?:$/.test(new URL(value).protocol)) return []
       // The address of a hook is a secret: it is not repeated.
-      return [{ field: `spec.${name}`, message: 'is no absolute http(s) URL', fix: spec.type === 'email' ? 'use one like smtp://mail.example.org:587' : 'use one that begins with https://' }]
+      return [{ field: `spec.${name}`, message: fault, fix: spec.type === 'email' ? 'use one like smtp://mail.example.org:587' : 'use one that begins with https://' }]
     })
   },
 }

@@ -1,5 +1,5 @@
 import type { MetricProviderType, MetricTemplate } from '#api/metric-template.ts'
-import { isWebAddress } from '#policy/web-address.ts'
+import { webAddressFault } from '#policy/web-address.ts'
 import type { Finding, ObjectRule } from '#policy/rule.ts'
 
 type Field = 'address' | 'region' | 'secretRef'
@@ -24,8 +24,9 @@ export const metricProviderFields: ObjectRule<MetricTemplate> = {
     const findings: Finding[] = NEEDED[provider.type]
       .filter((name) => !provider[name])
       .map((name) => ({ field: `spec.provider.${name}`, message: `is missing, and ${provider.type} needs it`, fix: EXAMPLES[name] }))
-    if (provider.address && !isWebAddress(provider.address)) {
-      findings.push({ field: 'spec.provider.address', message: `"${provider.address}" is no absolute http(s) URL`, fix: 'use one like http://prometheus.monitoring:9090' })
+    const fault = provider.address ? webAddressFault(provider.address) : undefined
+    if (fault !== undefined) {
+      findings.push({ field: 'spec.provider.address', message: `"${provider.address}" ${fault}`, fix: 'use one like http://prometheus.monitoring:9090' })
     }
     return findings
   },

@@ -9,13 +9,14 @@ export const knativeTarget: Rule = {
   check(canary, context) {
     const { targetRef, autoscalerRef } = canary.spec
     const isTarget = targetRef.kind === 'Service' && targetRef.apiVersion.startsWith('serving.knative.dev/')
-    const isProvider = providerOf(canary, context) === 'knative'
+    const provider = providerOf(canary, context)
+    const isProvider = provider === 'knative'
     const findings: Finding[] = []
     if (isProvider && !isTarget) {
       findings.push({ field: 'spec.targetRef', message: `a ${targetRef.kind} of ${targetRef.apiVersion} is no Knative Service`, fix: 'use kind Service of serving.knative.dev/v1, or another provider' })
     }
-    if (isTarget && !isProvider) {
-      findings.push({ field: 'spec.provider', message: `${providerOf(canary, context)} cannot split a Knative Service`, fix: 'use provider knative' })
+    if (isTarget && !isProvider && provider !== undefined) {
+      findings.push({ field: 'spec.provider', message: `${provider} cannot split a Knative Service`, fix: 'use provider knative' })
     }
     if ((isProvider || isTarget) && autoscalerRef) {
       findings.push({ field: 'spec.autoscalerRef', message: 'Knative scales by itself', fix: 'remove it' })

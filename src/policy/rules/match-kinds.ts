@@ -33,9 +33,9 @@ export const matchKinds: Rule = {
   },
 }
 
-function entryFaults(entry: Match, field: string, provider: string): Finding[] {
+function entryFaults(entry: Match, field: string, provider: string | undefined): Finding[] {
   const family = familyOf(provider)
-  const kinds = Object.hasOwn(KINDS, family) ? KINDS[family] : undefined
+  const kinds = family !== undefined && Object.hasOwn(KINDS, family) ? KINDS[family] : undefined
   const findings: Finding[] = []
   for (const key of Object.keys(entry).filter((name) => !KEPT.includes(name))) {
     findings.push({ field: `${field}.${key}`, message: 'is pruned by the schema: A/B tests choose by header, query parameter or source label only', fix: 'put it into spec.service.match, or remove it' })

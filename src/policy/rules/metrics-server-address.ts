@@ -1,4 +1,4 @@
-import { isWebAddress } from '#policy/web-address.ts'
+import { webAddressFault } from '#policy/web-address.ts'
 import type { Rule } from '#policy/rule.ts'
 
 export const metricsServerAddress: Rule = {
@@ -6,7 +6,7 @@ export const metricsServerAddress: Rule = {
   default: 'deny',
   why: 'Every check fails when the metrics server cannot be addressed.',
   check({ spec: { metricsServer } }) {
-    if (metricsServer === undefined || metricsServer === '' || isWebAddress(metricsServer)) return []
-    return [{ field: 'spec.metricsServer', message: `"${metricsServer}" is no absolute http(s) URL`, fix: 'use one like http://prometheus.monitoring:9090' }]
+    const fault = metricsServer === undefined || metricsServer === '' ? undefined : webAddressFault(metricsServer)
+    return fault === undefined ? [] : [{ field: 'spec.metricsServer', message: `"${metricsServer}" ${fault}`, fix: 'use one like http://prometheus.monitoring:9090' }]
   },
 }

@@ -1,4 +1,5 @@
-import { capabilitiesOf, providerOf } from '#policy/traffic-provider.ts'
+import { FLAGGER_ROUTERS } from '#policy/flagger-routers.ts'
+import { providerOf } from '#policy/traffic-provider.ts'
 import type { Rule } from '#policy/rule.ts'
 
 export const providerSupported: Rule = {
@@ -6,13 +7,16 @@ export const providerSupported: Rule = {
   default: 'deny',
   why: 'Nothing falls back to another router in silence: without a provider there is nobody to split the traffic.',
   check(canary, context) {
-    if (capabilitiesOf(canary, context)) return []
+    const provider = providerOf(canary, context)
+    if (provider === undefined || Object.hasOwn(context.providers, provider)) return []
     const known = Object.keys(context.providers).sort().join(', ')
-    const isDefault = canary.spec.provider === undefined
+    // Of files it is not known which version will be asked to admit them.
+    const isOpen = context.isOffline === true && Object.hasOwn(FLAGGER_ROUTERS, provider)
     return [{
       field: 'spec.provider',
-      message: `provider ${providerOf(canary, context)}${isDefault ? ', the default,' : ''} is not supported yet`,
+      message: `provider ${provider}${canary.spec.provider === undefined ? ', the default,' : ''} is not supported yet${isOpen ? ': admission of this version refuses it' : ''}`,
       fix: `use one of: ${known || 'none is installed'}`,
+      ...(isOpen ? { severity: 'warn' as const } : {}),
     }]
   },
 }

@@ -6,12 +6,14 @@ const alerts = (more: object) => ({ alerts: [{ name: 'team', severity: 'error', 
 
 export const hookCases: Readonly<Record<string, Cases>> = {
   'hook-address': {
-    valid: [{ name: 'http', analysis: hooks({}) }, { name: 'https', analysis: hooks({ url: 'https://ci.test/hook?a=b' }) }],
+    valid: [{ name: 'http', analysis: hooks({}) }, { name: 'https', analysis: hooks({ url: 'https://ci.test/hook?a=b' }) }, { name: 'an address of the cluster', analysis: hooks({ url: 'http://10.96.0.17:8080/' }) }],
     invalid: [
       { name: 'no scheme', analysis: hooks({ url: 'tester.test/' }), fields: ['spec.analysis.webhooks[0].url'] },
       { name: 'another scheme', analysis: hooks({ url: 'ftp://tester.test/' }), fields: ['spec.analysis.webhooks[0].url'] },
       { name: 'no host', analysis: hooks({ url: 'http://' }), fields: ['spec.analysis.webhooks[0].url'] },
       { name: 'a path', analysis: hooks({}, { url: '/gate/check' }), fields: ['spec.analysis.webhooks[1].url'] },
+      ...['http://localhost:8080/', 'http://127.1/', 'http://[::1]/', 'http://169.254.169.254/latest/', 'http://[::ffff:169.254.169.254]/', 'http://metadata.google.internal/', 'http://0x7f000001/']
+        .map((url) => ({ name: `the agent's own machine, or its cloud's: ${url}`, analysis: hooks({ url }), fields: ['spec.analysis.webhooks[0].url'] })),
     ],
   },
   'hook-timeout': {
