@@ -3,10 +3,10 @@ import type { Http } from '#api/http.ts'
 import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
-import { apply } from '#agent/apply.ts'
+import { apply, scalerOf } from '#agent/apply.ts'
 import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
-import { gateTarget } from '#agent/gating.ts'
+import { gateScaler, gateTarget } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
 import { NotYetKnown, observe } from '#agent/observe.ts'
@@ -74,7 +74,7 @@ export function createAgent(options: AgentOptions): Agent {
   const { client, events, log, now, random, isLeader } = options
   const saved = createSavedStatuses(client, now)
   const timers = options.after ? { after: options.after } : {}
-  const toldUnreadable = new Set<string>()
+  const told = new Map<string, string>()
   let isLeading = false
 
   const enqueue = (key: string): void => { if (isLeading) queue.add(key) }
@@ -158,19 +158,21 @@ export function createAgent(options: AgentOptions): Agent {
       await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: analysis, defaults, policyName: policy.defaultsFrom.join(', '), hasMetricsServer: options.metricsServer !== undefined, log })
       return undefined
     }
-    if (!caches.canary(key)) {
+    const cached = caches.canary(key)
+    if (!cached) {
       saved.forget(key)
       vigil.forget(key)
       authority.forget(key)
       runs.forget(key)
       rounds.forget(key)
       caches.configs.forget(key)
-      toldUnreadable.delete(key)
+      told.delete(key)
       return undefined
     }
     try {
+      await gateScaler(cached, { client, caches, events })
       const wakeAt = await reconcile(key, portsOf(key))
-      tellUnreadable(key)
+      tellHindrances(key)
       const again = wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
       return authority.isOpen(key) ? Math.min(again ?? UNJUDGED_MS, UNJUDGED_MS) : again
     } catch (err) {
@@ -179,19 +181,20 @@ export function createAgent(options: AgentOptions): Agent {
       log.debug({ err, canary: key }, 'conflict')
       return CONFLICT_MS
     } finally {
-      const cached = caches.canary(key)
-      if (cached) runs.settle(saved.current(cached))
+      const last = caches.canary(key)
+      if (last) runs.settle(saved.current(last))
     }
   }
 
-  /** Once a life: a Secret that may not be read is a release that goes ungated. */
-  function tellUnreadable(key: string): void {
+  /** What the Canary asks for and cannot have: told when it begins, and once in the life of an agent. */
+  function tellHindrances(key: string): void {
     const canary = caches.canary(key)
-    if (!canary || toldUnreadable.has(key)) return
-    for (const kind of caches.configs.unreadable(canary)) {
-      toldUnreadable.add(key)
-      void events.record(canary, { type: 'Warning', reason: 'CanaryConfigsUntracked', message: untracked(canary, kind) })
-    }
+    if (!canary) return
+    const found = hindrancesOf(canary, caches)
+    const all = found.map(({ message }) => message).join()
+    if (told.get(key) === all || (all === '' && !told.has(key))) return
+    told.set(key, all)
+    for (const item of found) void events.record(canary, { type: 'Warning', ...item })
   }
 
   const queue = createQueue({ work, log, now, ...timers, ...(options.onWorked ? { onWorked: options.onWorked } : {}) })
@@ -219,9 +222,19 @@ export function createAgent(options: AgentOptions): Agent {
   }
 }
 
-const untracked = ({ metadata: { namespace }, spec }: Canary, kind: string): string =>
-  `the agent may not read ${kind}s in namespace ${namespace}: changes of those that ${spec.targetRef.name} refers to are not gated; to have them tracked: ` +
-  `kubectl -n ${namespace} create rolebinding canarygate-configs --clusterrole=canarygate-secret-tracker --serviceaccount=canarygate:canarygate-agent`
+function hindrancesOf(canary: Canary, caches: Caches): readonly { readonly reason: string; readonly message: string }[] {
+  const { metadata: { namespace }, spec: { autoscalerRef, targetRef } } = canary
+  const unreadable = caches.configs.unreadable(canary).map((kind) => ({
+    reason: 'CanaryConfigsUntracked',
+    message: `the agent may not read ${kind}s in namespace ${namespace}: changes of those that ${targetRef.name} refers to are not gated; to have them tracked: ` +
+      `kubectl -n ${namespace} create rolebinding canarygate-configs --clusterrole=canarygate-secret-tracker --serviceaccount=canarygate:canarygate-agent`,
+  }))
+  const isScalerMissing = autoscalerRef !== undefined && scalerOf(canary, caches) === undefined
+  return [...unreadable, ...(isScalerMissing ? [{
+    reason: 'CanaryScalerMissing',
+    message: `spec.autoscalerRef: ${autoscalerRef.kind} ${namespace}/${autoscalerRef.name} not found: the primary of ${targetRef.name} keeps its count until there is one`,
+  }] : [])]
+}
 
 /** Workloads of gated namespaces that no Canary speaks of. */
 function ungated(caches: Caches): readonly KubeObject[] {

@@ -6,6 +6,7 @@ import {
 } from '#api/names.ts'
 import type { KubeObject, ObjectRef, PodTemplate, Service, Workload } from '#api/objects.ts'
 import { revisionOf, templateRevisionOf } from '#api/revision.ts'
+import { SCALER_API_VERSIONS } from '#api/scalers.ts'
 import type { Caches } from '#agent/caches.ts'
 import { covers, isMerged } from '#agent/covers.ts'
 import type { KubeClient } from '#kube/client.ts'
@@ -13,6 +14,7 @@ import { isConflict, KubeError } from '#kube/error.ts'
 import type { Effect, Seen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { configNames, configRefs, configsSeen, copiesOf, factsOf, recordOf, renderCopy, rewriteConfigs, type ConfigRecord } from '#workload/configs.ts'
+import { isScalerRendered, pauseScalerPatch, renderScaler } from '#workload/scalers.ts'
 import { renderApex, renderServices } from '#workload/services.ts'
 import { configsOf, nextOrder, prune, renderSnapshot, snapshotsOf, templateOf } from '#workload/snapshot.ts'
 import { forgetPatch, gatePatch, holdPatch, releasePatch, scalePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
@@ -61,6 +63,9 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
     case 'holdTarget':
       await hold(canary, effect.replicas, context)
       return
+    case 'scalers':
+      await keepScalers(canary, effect, seen, context)
+      return
     case 'unpauseTarget':
       await patchTarget(canary, unpausePatch(), context)
       return
@@ -105,9 +110,7 @@ async function applyAll(objects: readonly KubeObject[], { client }: ApplyContext
 
 async function writeAll(objects: readonly KubeObject[], { client, caches }: ApplyContext): Promise<void> {
   for (const object of objects) {
-    const { name, namespace } = object.metadata
-    const ref = { apiVersion: object.apiVersion, kind: object.kind, name, ...(namespace === undefined ? {} : { namespace }) }
-    if (!covers(caches.reader.get(ref), object)) await write(object, client)
+    if (!covers(caches.reader.get(refTo(object)), object)) await write(object, client)
   }
 }
 
@@ -174,6 +177,33 @@ async function deploy(canary: Canary, effect: Extract<Effect, { kind: 'deploy' }
   })
   if (!covers(existing, workload)) await client.apply(workload, { fieldManager: FIELD_MANAGER, force: true })
 }
+
+/** The autoscaler that the Canary names; undefined when it names none, or there is none. */
+export function scalerOf({ metadata, spec: { autoscalerRef: ref } }: Canary, caches: Caches): KubeObject | undefined {
+  return ref && caches.reader.get({ apiVersion: SCALER_API_VERSIONS[ref.kind], kind: ref.kind, namespace: metadata.namespace ?? '', name: ref.name })
+}
+
+/** What the user's autoscaler says holds for the roles' as well; where it is gone, theirs go, and the counts stay as they are. */
+async function keepScalers(canary: Canary, effect: Extract<Effect, { kind: 'scalers' }>, { provider }: Seen, { client, caches }: ApplyContext): Promise<void> {
+  const { namespace = '' } = canary.metadata
+  const ref = canary.spec.autoscalerRef
+  const scaler = scalerOf(canary, caches)
+  const options = { target: targetOf(canary, caches), primary: caches.reader.get(workloadRef(canary, 'primary')) as Workload | undefined, isResting: effect.canary === 'resting' }
+  const roles: readonly Role[] = provider.weightsByReplicas ? ['primary'] : ['primary', 'canary']
+  const wanted = ref && scaler ? roles.map((role) => renderScaler(canary, ref, scaler, role, options)) : []
+  if (scaler?.kind === 'ScaledObject') {
+    const patch = pauseScalerPatch(effect.target === 'held')
+    if (!isMerged(scaler, patch)) await client.patch(refTo(scaler), patch, 'merge', { fieldManager: FIELD_MANAGER })
+  }
+  for (const object of wanted) {
+    if (!isScalerRendered(caches.reader.get(refTo(object)), object)) await client.apply(object, { fieldManager: FIELD_MANAGER, force: true })
+  }
+  for (const made of caches.scalers(namespace, canary.spec.targetRef.name)) {
+    if (!wanted.some(({ kind, metadata }) => kind === made.kind && metadata.name === made.metadata.name)) await client.delete(refTo(made))
+  }
+}
+
+const refTo = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }) })
 
 type Admitted = { readonly template: PodTemplate; readonly configs: ConfigRecord }
 

@@ -5,7 +5,8 @@ import {
 } from '#api/names.ts'
 import type { MetricTemplate } from '#api/metric-template.ts'
 import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#api/objects.ts'
-import { revisionOf } from '#api/revision.ts'
+import { canonicalJson, revisionOf } from '#api/revision.ts'
+import { SCALER_API_VERSIONS, SCALER_KINDS, scaledBy } from '#api/scalers.ts'
 import { createConfigWatch, type ConfigWatch } from '#agent/config-watch.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { realAfter, type After } from '#kube/clock.ts'
@@ -30,6 +31,8 @@ export type Caches = {
   /** Pods of a target's primary and canary. */
   pods(namespace: string, target: string): readonly KubeObject[]
   readonly configs: ConfigWatch
+  /** The autoscalers that the agent made for a target's roles. */
+  scalers(namespace: string, target: string): readonly KubeObject[]
   /** Ready addresses in the EndpointSlices of a Service that the agent made. */
   readyAddresses(namespace: string, service: string): number
 }
@@ -94,6 +97,12 @@ export function createCaches(options: CachesOptions): Caches {
     const name = object.kind === 'EndpointSlice' ? (object.metadata.labels?.['kubernetes.io/service-name'] ?? '') : object.metadata.name
     wakeAll([...services(namespaceOf(object), name), ...services(namespaceOf(object), withoutRole(name))])
   }
+  function onScaler(object: KubeObject, old?: KubeObject): void {
+    // Status is written every few seconds.
+    if (old && canonicalJson([old['spec'], old.metadata.annotations]) === canonicalJson([object['spec'], object.metadata.annotations])) return
+    const scaled = [scaledBy(object).name ?? '', object.metadata.labels?.[LABEL_TARGET] ?? '']
+    for (const name of new Set(scaled)) wakeAll(targets(namespaceOf(object), name))
+  }
   /** A route may concern any Canary of its namespace: looking once too often costs no request. */
   const onRoute = (object: KubeObject): void => {
     wakeAll(canaries().list(namespaceOf(object)).map((canary) => objectKey(canary.metadata)))
@@ -131,6 +140,13 @@ export function createCaches(options: CachesOptions): Caches {
       for (const workload of list('apps/v1', 'Deployment', object.metadata.name)) onWorkload(workload)
     },
   })
+  for (const kind of SCALER_KINDS) {
+    follow({ apiVersion: SCALER_API_VERSIONS[kind], kind }, {
+      transform: withoutStatus, unservedRetryMs: UNSERVED_RETRY_MS,
+      indexes: { target: ({ metadata }) => (metadata.labels?.[LABEL_MANAGED_BY] === MANAGED_BY ? [`${metadata.namespace}/${metadata.labels[LABEL_TARGET] ?? ''}`] : []) },
+      onChange: (kind, object, old) => onScaler(object, kind === 'update' ? old : undefined),
+    })
+  }
   for (const router of options.routers) {
     if (!reflectors.has(id(router.apiVersion, router.kind))) follow(router, { onChange: (_, object) => onRoute(object), unservedRetryMs: UNSERVED_RETRY_MS })
   }
@@ -162,6 +178,7 @@ export function createCaches(options: CachesOptions): Caches {
     canaries: () => canaries().list(),
     canariesOf: targets,
     configs,
+    scalers: (namespace, target) => SCALER_KINDS.flatMap((kind) => reflectors.get(id(SCALER_API_VERSIONS[kind], kind))?.byIndex('target', `${namespace}/${target}`) ?? []),
     isGated,
     metricTemplate: (namespace, name) => reflectors.get(id(FLAGGER_API_VERSION, 'MetricTemplate'))?.get(`${namespace}/${name}`) as MetricTemplate | undefined,
     gatedWorkloads: () => (reflectors.get(id('apps/v1', 'Deployment'))?.list() ?? [])
@@ -172,6 +189,10 @@ export function createCaches(options: CachesOptions): Caches {
       return slices.reduce((sum, slice) => sum + readyIn(slice as EndpointSlice), 0)
     },
   }
+}
+
+function withoutStatus({ status: _, ...object }: KubeObject): KubeObject {
+  return object as KubeObject
 }
 
 /** An adopted target runs no pods, so nothing can slip by there; of one that is not, only the webhook's mark tells a held change from a missed one. */

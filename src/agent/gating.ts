@@ -1,4 +1,4 @@
-import type { CanaryAnalysis } from '#api/canary.ts'
+import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { ANNOTATION_GATE, ANNOTATION_OPT_OUT, ANNOTATION_STABLE, FIELD_MANAGER } from '#api/names.ts'
 import type { ObjectRef, Workload } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
@@ -6,7 +6,7 @@ import type { KubeClient } from '#kube/client.ts'
 import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import type { Log } from '#kube/log.ts'
-import { defaultCanary, discover, type CanaryDefaults } from '#workload/discover.ts'
+import { defaultCanary, discover, discoverScaler, type CanaryDefaults } from '#workload/discover.ts'
 
 export type GatingContext = {
   readonly client: KubeClient
@@ -43,7 +43,7 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
   }
   try {
     const analysis = judgeable(target, context)
-    await client.create(defaultCanary(target, found, { ...context.defaults, analysis }), { fieldManager: FIELD_MANAGER })
+    await client.create(defaultCanary(target, found, { ...context.defaults, analysis }, discoverScaler(target, caches.reader)), { fieldManager: FIELD_MANAGER })
     await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults${context.policyName ? ` (policy "${context.policyName}")` : ''}, ${found.reason}${analysis.metrics?.length ? '' : '; no metrics: only readiness is judged'}` })
   } catch (err) {
     if (isConflict(err)) return
@@ -52,6 +52,17 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
     await events.record(target, { type: 'Warning', reason: 'CanaryNotWritten', message })
     throw err
   }
+}
+
+/** An autoscaler that came after its target was gated: left to itself it would scale the target, which has no pods, and the primary would keep its count. */
+export async function gateScaler(canary: Canary, { client, caches, events }: Pick<GatingContext, 'client' | 'caches' | 'events'>): Promise<void> {
+  const { metadata: { name, namespace = '' }, spec: { autoscalerRef, gate, targetRef } } = canary
+  if (!gate?.generated || autoscalerRef) return
+  const target = caches.reader.get({ apiVersion: 'apps/v1', kind: targetRef.kind, namespace, name: targetRef.name }) as Workload | undefined
+  const found = target && discoverScaler(target, caches.reader)
+  if (!found) return
+  await client.patch({ apiVersion: canary.apiVersion, kind: canary.kind, namespace, name }, { spec: { autoscalerRef: found } }, 'merge', { fieldManager: FIELD_MANAGER })
+  await events.record(canary, { type: 'Normal', reason: 'CanaryScalerFound', message: `${found.kind} ${found.name} scales ${targetRef.name}: its primary is scaled alike from now on` })
 }
 
 /** The default analysis, without metrics for pods that nobody scrapes: they would have no data, and every release would fail. */

@@ -47,6 +47,7 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
     },
     apex: servingOf(apexService, target),
     provider: { name: provider.name, settleMs: provider.settleMs, weightsByReplicas: provider.name === 'kubernetes' },
+    hasScalers: caches.scalers(namespace, targetName).length > 0,
     check: found.check,
     judgement: found.judgement,
   }
@@ -62,12 +63,13 @@ function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | un
   const recorded = Number.parseInt(annotations[ANNOTATION_REPLICAS] ?? '', 10)
   const adopted = !Number.isNaN(recorded)
   const { replicas, runningReplicas } = countsOf(target)
+  const scaled = canary.spec.autoscalerRef !== undefined
   return {
     ...requested(target, canary, caches),
     image: imageOf(target.spec.template),
     restartedAt: restartedAt(target.spec.template),
     // A target that another controller already holds at 0 beside a serving primary (Flagger's way): the primary knows the count.
-    wantedReplicas: adopted ? recorded : replicas === 0 && primary ? primary.replicas : replicas,
+    wantedReplicas: adopted ? (scaled && primary ? primary.replicas : recorded) : replicas === 0 && primary ? primary.replicas : replicas,
     adopted,
     replicas,
     runningReplicas,
@@ -75,7 +77,7 @@ function targetSeen(target: Workload, canary: Canary, primary: WorkloadSeen | un
     held: (target.spec.paused ?? false) && annotations[ANNOTATION_STABLE] !== undefined,
     gate: annotations[ANNOTATION_GATE],
     requestedBy: annotations[ANNOTATION_REQUESTED_BY],
-    scaled: canary.spec.autoscalerRef !== undefined,
+    scaled,
   }
 }
 

@@ -115,6 +115,7 @@ export function carryOut(model: Model, effect: Effect, now: number, { podStartMs
       model.hasFinalizer = false
       return
     case 'snapshot':
+    case 'scalers':
     case 'forgetTarget':
     case 'prune':
       return

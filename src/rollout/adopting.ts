@@ -2,6 +2,7 @@ import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { firstCommand, refuse } from '#rollout/commands.ts'
 import type { Effect, PhaseStep, Seen } from '#rollout/decision.ts'
+import { scalers } from '#rollout/keeping.ts'
 import { route } from '#rollout/routing.ts'
 import { canaryOf, enter, normal, notReady, once, primaryOf, RECHECK_MS, targetOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
@@ -34,6 +35,7 @@ export const initializing: PhaseStep = (before, seen, now) => {
     const failed: Effect[] = retriable || !target.held ? [] : [gate(`failed: primary not ready: ${reason}`, target.revision)]
     return { status: told.status, effects: [...effects, ...failed], news: told.news, wakeAt: now + RECHECK_MS }
   }
+  effects.push(...scalers(seen, target.adopted ? 'held' : 'free', 'resting'))
   if (seen.endpoints.primary < Math.min(primary.readyReplicas, replicas)) return { status, effects, news: [], wakeAt: undefined }
 
   const moved: Effect[] = seen.apex === 'primary' ? [] : [{ kind: 'apex', serving: 'primary' }]
@@ -42,7 +44,7 @@ export const initializing: PhaseStep = (before, seen, now) => {
     return { status: routing.status, effects: [...effects, ...moved, ...routing.effects], news: [], wakeAt: routing.wakeAt }
   }
   if (!target.adopted || target.replicas !== 0) {
-    return { status: routing.status, effects: [...effects, { kind: 'holdTarget', replicas: target.adopted && target.replicas > 0 ? target.replicas : replicas }], news: [], wakeAt: undefined }
+    return { status: routing.status, effects: [...effects, ...scalers(seen, 'held', 'resting'), { kind: 'holdTarget', replicas: target.adopted && target.replicas > 0 ? target.replicas : replicas }], news: [], wakeAt: undefined }
   }
   if (target.runningReplicas > 0) return { status: routing.status, effects, news: [], wakeAt: undefined }
   if (target.held) return { status: routing.status, effects: [...effects, { kind: 'unpauseTarget' }], news: [], wakeAt: undefined }

@@ -5,7 +5,7 @@ import { closedGate, consult, told } from '#rollout/hooks.ts'
 import { goHome } from '#rollout/keeping.ts'
 import { mirrors, planOf, type Plan, type PlanStep } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
-import { canaryReplicas } from '#rollout/routing.ts'
+import { canaryReplicas, isCanaryScaled } from '#rollout/routing.ts'
 import { canaryOf, enter, normal, once, phaseOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** Ways on from a step: to the next one, to the verdict, or back to the beginning. */
@@ -29,7 +29,7 @@ export function advance(before: CanaryStatus, seen: Seen, plan: Plan, index: num
   }
   const status = { ...running, canaryWeight: step.weight }
   const replicas = canaryReplicas(seen, step.weight)
-  const grow: Effect[] = seen.canary && seen.canary.replicas < replicas ? [{ kind: 'scale', role: 'canary', replicas }] : []
+  const grow: Effect[] = seen.canary && seen.canary.replicas < replicas && !isCanaryScaled(seen) ? [{ kind: 'scale', role: 'canary', replicas }] : []
   return {
     status,
     effects: [...grow, { kind: 'setRoutes', routes: routesOf(status, seen, plan) }],

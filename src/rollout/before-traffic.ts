@@ -7,7 +7,7 @@ import { plus } from '#rollout/keeping.ts'
 import type { Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
-import { canaryReplicas, route } from '#rollout/routing.ts'
+import { canaryReplicas, isCanaryScaled, route } from '#rollout/routing.ts'
 import { canaryOf, earlier, heldBy, normal, notReady, OBSERVATION_LAG_MS, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** Between "the address is ready" and the first weight on it (milliseconds): routers merge endpoint news within about 100 ms. */
@@ -46,7 +46,7 @@ function bringUp(before: CanaryStatus, seen: Seen, target: TargetSeen, now: numb
   const { canary } = seen
   const isBusyWithAnother = canary !== undefined && canary.revision !== revision && canary.runningReplicas > 0
   if (isBusyWithAnother && !routing.settled) return waiting(routing.status)
-  if (!canary || canary.revision !== revision || (canary.replicas !== replicas && !(target.scaled && canary.replicas > 0))) {
+  if (!canary || canary.revision !== revision || (canary.replicas !== replicas && !(isCanaryScaled(seen) && canary.replicas > 0))) {
     return waiting(routing.status, [{ kind: 'deploy', role: 'canary', revision, replicas }])
   }
   if (seen.primary && !seen.primary.readiness.ready && !seen.primary.readiness.retriable && !before.gate?.bypass) {

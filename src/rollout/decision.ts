@@ -27,6 +27,8 @@ export type Seen = {
   /** Whose pods the apex Service selects. */
   readonly apex: 'target' | 'primary' | 'canary' | 'both' | 'foreign' | 'missing'
   readonly provider: ProviderSeen
+  /** Autoscalers of the roles are there. */
+  readonly hasScalers?: boolean
   /** The answers to what `wanted` asked for in this turn. */
   readonly check: Check | undefined
   /** Answers of the hooks asked for in this turn (see `wantedHooks`); undefined: nobody here can ask hooks, and none counts. */
@@ -89,7 +91,7 @@ export type TargetSeen = {
   readonly held: boolean
   readonly gate: string | undefined
   readonly requestedBy: string | undefined
-  /** An autoscaler owns the replica counts. */
+  /** An autoscaler owns the replica counts: what is wanted is what the primary has. */
   readonly scaled: boolean
 }
 
@@ -127,6 +129,8 @@ export type Effect =
   | { readonly kind: 'scale'; readonly role: Role; readonly replicas: number }
   /** `spec.replicas` to 0, the wanted count recorded beside it. */
   | { readonly kind: 'holdTarget'; readonly replicas: number }
+  /** The role's autoscalers as the user's own has it; that one is kept from the target while it is held, and the canary's at rest. */
+  | { readonly kind: 'scalers'; readonly target: 'held' | 'free'; readonly canary: 'running' | 'resting' }
   | { readonly kind: 'unpauseTarget' }
   | { readonly kind: 'markGate'; readonly gate: string; readonly revision: string }
   | { readonly kind: 'setRoutes'; readonly routes: Routes }

@@ -21,7 +21,7 @@ export const resting: PhaseStep = (before, seen, now) => {
     const told = once(withoutWait(routing.status, true, now), warning('CanaryTargetMissing', `${seen.spec.targetRef.kind.toLowerCase()} ${targetOf(seen)} not found: the primary keeps serving`))
     return { status: told.status, effects: [...routing.effects, ...release], news: told.news, wakeAt: routing.wakeAt }
   }
-  const upkeep = keep(seen, target, before.lastPromotedSpec)
+  const upkeep = keep(seen, target, before.lastPromotedSpec, routing.settled ? 'resting' : 'running')
   const rest: Decision = { status: routing.status, effects: [...upkeep, ...routing.effects, ...release], news: [], wakeAt: routing.wakeAt }
 
   if (before.gate?.hooksDue) {

@@ -61,6 +61,9 @@ function agrees(seen: Seen, wanted: Routes): boolean {
   return seen.routes !== undefined && sameRoutes(seen.routes, wanted)
 }
 
+/** An autoscaler of its own sizes the canary: where pods are the weight there is none. */
+export const isCanaryScaled = (seen: Seen): boolean => (seen.target?.scaled ?? false) && !seen.provider.weightsByReplicas
+
 /** How many canary pods a weight needs: all that the owner asks for behind a router, a share of them where pods are the weight. */
 export function canaryReplicas(seen: Seen, weight: number): number {
   const wanted = Math.max(1, seen.target?.wantedReplicas ?? 1)

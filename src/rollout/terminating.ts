@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import type { Decision, Effect, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
+import { scalers } from '#rollout/keeping.ts'
 import { route } from '#rollout/routing.ts'
 import { enter, normal, notReady, OBSERVATION_LAG_MS, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
@@ -31,11 +32,12 @@ export const terminating: PhaseStep = (before, seen, now) => {
 
   const here = (effects: readonly Effect[], wakeAt?: number): Decision => ({ ...nothing, effects, wakeAt })
   const stable = stableOf(before, seen, target)
-  const wanted = Math.max(target.wantedReplicas, target.replicas)
+  // Once it has pods again, its own autoscaler decides how many.
+  const wanted = target.scaled && target.replicas > 0 ? target.replicas : Math.max(target.wantedReplicas, target.replicas)
   if (target.revision !== stable || target.replicas !== wanted || target.paused) {
     // Until the target serves, the primary does, alone.
     const home: Effect[] = isServedByUs && seen.endpoints.primary > 0 && (seen.routes?.canary ?? 0) > 0 ? [{ kind: 'setRoutes', routes: ALL_TO_PRIMARY }] : []
-    return here([...home, { kind: 'snapshot', revision: stable }, { kind: 'releaseTarget', revision: stable, replicas: wanted }])
+    return here([...home, ...scalers(seen, 'free', 'running'), { kind: 'snapshot', revision: stable }, { kind: 'releaseTarget', revision: stable, replicas: wanted }])
   }
   if (!seen.targetReady || target.runningReplicas < wanted) {
     const told = notReady(before, warning('CanaryTargetNotReady', `${targetOf(seen)} is not ready yet: until it is, the primary serves and the Canary stays`), false, now)

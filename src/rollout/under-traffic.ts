@@ -5,7 +5,7 @@ import { closedGate, consult, consultRollback, hookFailed, told, toldOf } from '
 import { positionOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
-import { canaryReplicas, route } from '#rollout/routing.ts'
+import { canaryReplicas, isCanaryScaled, route } from '#rollout/routing.ts'
 import { canaryOf, earlier, heldBy, normal, once, onceAlike, phaseOf, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** The canary serves: it is watched all the time, judged when its check is due, and only then may its weight rise. */
@@ -31,7 +31,7 @@ export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Dec
   if (before.gate?.bypass && canary.readiness.ready) return promote(before, seen, now)
 
   const replicas = canaryReplicas(seen, routes.canary)
-  const size: Effect[] = !seen.target?.scaled && canary.replicas !== replicas ? [{ kind: 'scale', role: 'canary', replicas }] : []
+  const size: Effect[] = !isCanaryScaled(seen) && canary.replicas !== replicas ? [{ kind: 'scale', role: 'canary', replicas }] : []
   const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
   if (now < dueAt) return { status: routing.status, effects: [...routing.effects, ...size], news: [], wakeAt: earlier(dueAt, routing.wakeAt) }
   if (!routing.isInForce || size.length > 0) {

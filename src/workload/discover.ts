@@ -1,6 +1,7 @@
 import type { Canary, CanarySpec, ProviderName } from '#api/canary.ts'
 import { FLAGGER_API_VERSION, LABEL_MANAGED_BY, LABEL_ROLE, MANAGED_BY } from '#api/names.ts'
 import type { KubeObject, ObjectReader, Service, ServicePort, Workload } from '#api/objects.ts'
+import { SCALER_API_VERSIONS, scaledBy } from '#api/scalers.ts'
 import { inNamespace, MANAGED_LABELS } from '#workload/metadata.ts'
 
 /** How requests reach a workload, found in the cluster; or why it cannot be told, in words for whoever asked for the gate. */
@@ -123,11 +124,24 @@ function hasBackend(value: unknown, name: string): boolean {
   return Object.values(value).some((child) => hasBackend(child, name))
 }
 
+/** The autoscaler of a workload, as `spec.autoscalerRef` names it. KEDA's own HPA is KEDA's business. */
+export function discoverScaler(target: Workload, objects: ObjectReader): CanarySpec['autoscalerRef'] {
+  for (const kind of ['ScaledObject', 'HorizontalPodAutoscaler'] as const) {
+    const apiVersion = SCALER_API_VERSIONS[kind]
+    const found = objects.list(apiVersion, kind, target.metadata.namespace ?? '')
+      .find((scaler) => !isGenerated(scaler) && scaledBy(scaler).kind === target.kind && scaledBy(scaler).name === target.metadata.name)
+    if (found) return { apiVersion, kind, name: found.metadata.name }
+  }
+  return undefined
+}
+
 /** Settings of a Canary that the policy of a gated namespace gives. */
 export type CanaryDefaults = Pick<CanarySpec, 'analysis'> & Partial<Omit<CanarySpec, 'targetRef' | 'service' | 'analysis'>>
 
 /** The Canary that a gated namespace stands for. It belongs to its target and goes with it. */
-export function defaultCanary(target: Workload, discovered: Extract<Discovered, { readonly found: true }>, defaults: CanaryDefaults): Canary {
+export function defaultCanary(
+  target: Workload, discovered: Extract<Discovered, { readonly found: true }>, defaults: CanaryDefaults, autoscalerRef?: CanarySpec['autoscalerRef'],
+): Canary {
   const { name, namespace } = target.metadata
   return {
     apiVersion: FLAGGER_API_VERSION,
@@ -137,6 +151,7 @@ export function defaultCanary(target: Workload, discovered: Extract<Discovered, 
       ...defaults,
       provider: defaults.provider ?? discovered.provider,
       targetRef: { apiVersion: target.apiVersion, kind: target.kind === 'DaemonSet' ? 'DaemonSet' : 'Deployment', name },
+      ...(autoscalerRef ? { autoscalerRef } : {}),
       service: { name: discovered.service, port: discovered.port, targetPort: discovered.targetPort },
       gate: { ...defaults.gate, generated: true },
     },

@@ -193,6 +193,7 @@ export function carryOut(world: World, effect: Effect, seenVersion: number): Wor
     }
     case 'snapshot':
     case 'services':
+    case 'scalers':
     case 'prune':
       return world
     default:

@@ -1,10 +1,6 @@
+import { SCALER_API_VERSIONS, scaledBy } from '#api/scalers.ts'
 import { sees } from '#policy/cluster.ts'
 import type { Rule } from '#policy/rule.ts'
-
-type ScaleTarget = { readonly scaleTargetRef?: { readonly kind?: string; readonly name?: string } } | undefined
-
-/** Kinds as the cluster's caches name them. */
-const API_VERSIONS: Readonly<Record<string, string>> = { HorizontalPodAutoscaler: 'autoscaling/v2', ScaledObject: 'keda.sh/v1alpha1' }
 
 export const autoscalerTarget: Rule = {
   id: 'autoscaler-target',
@@ -14,17 +10,16 @@ export const autoscalerTarget: Rule = {
   check({ metadata, spec: { autoscalerRef, targetRef } }, context) {
     const { cluster } = context
     const { namespace } = metadata
-    const apiVersion = autoscalerRef && API_VERSIONS[autoscalerRef.kind]
+    const apiVersion = autoscalerRef && SCALER_API_VERSIONS[autoscalerRef.kind]
     if (!cluster || !autoscalerRef || !namespace || !apiVersion || !sees(context, autoscalerRef.kind)) return []
     const scaler = cluster.objects.get({ apiVersion, kind: autoscalerRef.kind, name: autoscalerRef.name, namespace })
     const field = 'spec.autoscalerRef'
     if (!scaler) return [{ field, message: `${autoscalerRef.kind} ${namespace}/${autoscalerRef.name} does not exist`, fix: 'create it, or correct the name' }]
-    const scaled = (scaler.spec as ScaleTarget)?.scaleTargetRef
-    // KEDA takes a missing kind as Deployment.
-    if (scaled?.name === targetRef.name && (scaled.kind ?? 'Deployment') === targetRef.kind) return []
+    const scaled = scaledBy(scaler)
+    if (scaled.name === targetRef.name && scaled.kind === targetRef.kind) return []
     return [{
       field,
-      message: `${autoscalerRef.name} scales ${scaled?.kind ?? 'Deployment'} ${scaled?.name ?? 'without a name'}, not ${targetRef.kind} ${targetRef.name}`,
+      message: `${autoscalerRef.name} scales ${scaled.kind} ${scaled.name ?? 'without a name'}, not ${targetRef.kind} ${targetRef.name}`,
       fix: `name the one whose scaleTargetRef is ${targetRef.name}`,
     }]
   },

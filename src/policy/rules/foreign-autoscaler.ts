@@ -1,6 +1,5 @@
+import { scaledBy } from '#api/scalers.ts'
 import type { Rule } from '#policy/rule.ts'
-
-type ScaleTarget = { readonly scaleTargetRef?: { readonly kind?: string; readonly name?: string } } | undefined
 
 export const foreignAutoscaler: Rule = {
   id: 'foreign-autoscaler',
@@ -11,7 +10,7 @@ export const foreignAutoscaler: Rule = {
     const { namespace } = metadata
     if (!cluster || autoscalerRef || !namespace) return []
     return cluster.objects.list('autoscaling/v2', 'HorizontalPodAutoscaler', namespace)
-      .filter(({ spec }) => (spec as ScaleTarget)?.scaleTargetRef?.kind === targetRef.kind && (spec as ScaleTarget)?.scaleTargetRef?.name === targetRef.name)
+      .filter((scaler) => scaledBy(scaler).kind === targetRef.kind && scaledBy(scaler).name === targetRef.name)
       .map((scaler) => ({
         field: 'spec.autoscalerRef',
         message: `is missing, and HorizontalPodAutoscaler ${scaler.metadata.name} scales ${targetRef.name}`,
