@@ -3,6 +3,7 @@ import type { ReportedFinding } from '#policy/rule.ts'
 import { type Answer, allowed, audited, denied, type FailurePolicy, patched } from '#admission/answer.ts'
 import { reviewCanary, reviewObject } from '#admission/canaries.ts'
 import { signCommands } from '#admission/commands.ts'
+import { takeOver } from '#admission/generated.ts'
 import { guardScale, guardWorkload, type Verdict } from '#admission/guards.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
 import { keepServing } from '#admission/services.ts'
@@ -107,7 +108,7 @@ function judgeRules(request: AdmissionRequest, { state, rules, agentUsers }: Hoo
 function judgeSettings(request: AdmissionRequest, ports: HookPorts): Judged {
   const { answer, findings } = judgeRules(request, ports)
   // Counted where it is said: here only a refusal is.
-  return answer.allowed ? { answer: patched(signCommands(request, ports.agentUsers)), findings: [] } : { answer, findings }
+  return answer.allowed ? { answer: patched([...signCommands(request, ports.agentUsers), ...takeOver(request, ports.agentUsers)]), findings: [] } : { answer, findings }
 }
 
 const guardContext = ({ state, agentUsers }: HookPorts) => ({ agentUsers, canaryFor: state.canaryFor, objects: state.objects })

@@ -3,7 +3,7 @@ import type { Http } from '#api/http.ts'
 import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
-import { apply, scalerOf } from '#agent/apply.ts'
+import { apply, giveBackClaims, scalerOf } from '#agent/apply.ts'
 import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
 import { gateScaler, gateTarget } from '#agent/gating.ts'
@@ -125,7 +125,7 @@ export function createAgent(options: AgentOptions): Agent {
       now,
       canary: (of) => {
         const cached = caches.canary(of)
-        return cached && policies.governed(saved.current(cached))
+        return cached && policies.governed(withOwnStatus(saved.current(cached)))
       },
       observe(canary, at, found) {
         const seen = observe(canary, caches, providerOf(canary), at, found)
@@ -170,6 +170,7 @@ export function createAgent(options: AgentOptions): Agent {
       return undefined
     }
     try {
+      await giveBackClaims(cached.metadata.namespace ?? '', { client, caches })
       await gateScaler(cached, { client, caches, events })
       const wakeAt = await reconcile(key, portsOf(key))
       tellHindrances(key)
@@ -221,6 +222,12 @@ export function createAgent(options: AgentOptions): Agent {
     },
   }
 }
+
+/**
+ * A status that an earlier Flagger wrote: its revisions are hashes that mean nothing here, and its phase may be in the middle of a run. What
+ * serves is adopted anew.
+ */
+const withOwnStatus = (canary: Canary): Canary => (canary.status?.phase && !canary.status.gate ? { ...canary, status: {} } : canary)
 
 function hindrancesOf(canary: Canary, caches: Caches): readonly { readonly reason: string; readonly message: string }[] {
   const { metadata: { namespace }, spec: { autoscalerRef, targetRef } } = canary

@@ -4,16 +4,18 @@ import { apexName, DEFAULT_REVISION_HISTORY_LIMIT } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role,
 } from '#api/names.ts'
-import type { KubeObject, ObjectRef, PodTemplate, Service, Workload } from '#api/objects.ts'
+import { countsOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { SCALER_API_VERSIONS } from '#api/scalers.ts'
 import type { Caches } from '#agent/caches.ts'
 import { covers, isMerged } from '#agent/covers.ts'
+import { isClaimed, withoutClaims } from '#kube/claims.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { isConflict, KubeError } from '#kube/error.ts'
 import type { Effect, Seen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
-import { configNames, configRefs, configsSeen, copiesOf, factsOf, recordOf, renderCopy, rewriteConfigs, type ConfigRecord } from '#workload/configs.ts'
+import { configNames, configRefs, configsSeen, copiesOf, factsOf, recordOf, renderCopy, revisionWith, rewriteConfigs, type ConfigRecord } from '#workload/configs.ts'
+import { isFlaggers, originalTemplate } from '#workload/flagger-primary.ts'
 import { isScalerRendered, pauseScalerPatch, renderScaler } from '#workload/scalers.ts'
 import { renderApex, renderServices } from '#workload/services.ts'
 import { configsOf, nextOrder, prune, renderSnapshot, snapshotsOf, templateOf } from '#workload/snapshot.ts'
@@ -76,6 +78,7 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
       await release(canary, effect.revision, effect.replicas, context)
       return
     case 'forgetTarget':
+      await retirePrimary(canary, context)
       await patchTarget(canary, forgetPatch(), context)
       return
     case 'consume':
@@ -119,38 +122,35 @@ async function write(object: KubeObject, client: KubeClient): Promise<void> {
   if (object.metadata.labels?.[LABEL_MANAGED_BY] !== MANAGED_BY) await disown(written, client)
 }
 
-type ManagedFields = { readonly manager?: string; readonly fieldsV1?: Readonly<Record<string, unknown>> }
-
 /** Further tries where somebody writes at the same time. */
 const DISOWN_TRIES = 5
 
 /**
  * Gives the spec of an object of the user's back to its managers after a write of ours: what we set stays set, but no longer counts as
  * ours, or the user's next `kubectl apply --server-side` would end in a conflict with us. The webhook and the agent keep it as it must be.
- * A crash in between leaves just that conflict, until our next write.
+ * A crash in between is made good at the next look (`giveBackClaims`).
  */
-async function disown(written: KubeObject, client: KubeClient): Promise<void> {
-  const ref = { apiVersion: written.apiVersion, kind: written.kind, name: written.metadata.name, namespace: written.metadata.namespace ?? '' }
+export async function disown(written: KubeObject, client: KubeClient): Promise<void> {
   let object: KubeObject | undefined = written
   for (let tries = 0; object && tries < DISOWN_TRIES; tries += 1) {
-    const { resourceVersion, managedFields = [] } = object.metadata as KubeObject['metadata'] & { readonly managedFields?: readonly ManagedFields[] }
-    const isOurs = ({ manager, fieldsV1 }: ManagedFields): boolean => manager === FIELD_MANAGER && fieldsV1?.['f:spec'] !== undefined
-    if (!managedFields.some(isOurs)) return
-    const others = managedFields.flatMap((entry): ManagedFields[] => {
-      if (!isOurs(entry)) return [entry]
-      const { 'f:spec': _, ...rest } = entry.fieldsV1 ?? {}
-      return Object.keys(rest).length > 0 ? [{ ...entry, fieldsV1: rest }] : []
-    })
-    // No entry left at all reads as "leave them": one empty entry is how the API server is told to drop all.
-    const metadata = { resourceVersion, managedFields: others.length > 0 ? others : [{}] }
+    if (!isClaimed(object)) return
+    const metadata = { resourceVersion: object.metadata.resourceVersion, managedFields: withoutClaims(object) }
     try {
-      await client.patch(ref, { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
+      await client.patch(refTo(written), { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
       return
     } catch (err) {
-      // Nothing differs any more after the write itself, so no later turn would come back to this.
+      // Nothing differs any more after the write itself, so no later effect would come back to this.
       if (!isConflict(err) && !(tries === 0 && err instanceof KubeError && err.retryable)) throw err
-      object = await client.get(ref)
+      object = await client.get(refTo(written))
     }
+  }
+}
+
+/** What a crash, or a lost answer, has left as ours of the user's objects in a namespace. */
+export async function giveBackClaims(namespace: string, { client, caches }: Pick<ApplyContext, 'client' | 'caches'>): Promise<void> {
+  for (const claimed of caches.claimed(namespace)) {
+    const object = await client.get(refTo(claimed))
+    if (object) await disown(object, client)
   }
 }
 
@@ -175,7 +175,11 @@ async function deploy(canary: Canary, effect: Extract<Effect, { kind: 'deploy' }
   const workload = renderWorkload(canary, targetOf(canary, caches), effect.role, template, replicas, effect.revision, {
     existing, restartedAt: effect.restartedAt, configNames: configNames(copiesOf(canary.spec.targetRef.name, configs)),
   })
-  if (!covers(existing, workload)) await client.apply(workload, { fieldManager: FIELD_MANAGER, force: true })
+  const written = existing && covers(existing, workload) ? existing : await client.apply<Workload>(workload, { fieldManager: FIELD_MANAGER, force: true })
+  // What keeps a DaemonSet off all nodes was merged in, so leaving it out of what is applied does not take it away.
+  if (written.kind === 'DaemonSet' && effect.replicas > 0 && countsOf(written).replicas === 0) {
+    await client.patch(workloadRef(canary, effect.role), scalePatch(written.kind, effect.replicas), 'merge', { fieldManager: FIELD_MANAGER })
+  }
 }
 
 /** The autoscaler that the Canary names; undefined when it names none, or there is none. */
@@ -207,6 +211,13 @@ const refTo = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject):
 
 type Admitted = { readonly template: PodTemplate; readonly configs: ConfigRecord }
 
+/** Nothing reaches it any more. Where its deletion is left out (`--cascade=orphan`), it must not pass for what serves when a Canary comes again. */
+async function retirePrimary(canary: Canary, { client, caches }: ApplyContext): Promise<void> {
+  const ref = workloadRef(canary, 'primary')
+  const primary = caches.reader.get(ref) as Workload | undefined
+  if (primary && countsOf(primary).replicas > 0) await client.patch(ref, scalePatch(ref.kind, 0), 'merge', { fieldManager: FIELD_MANAGER })
+}
+
 /** The template exactly as it was admitted, and what it referred to; thrown if nobody knows it any more. */
 async function admitted(canary: Canary, revision: string, { client, caches }: ApplyContext): Promise<Admitted> {
   const ref = snapshotRef(canary, revision)
@@ -229,12 +240,11 @@ async function takeSnapshot(canary: Canary, revision: string, context: ApplyCont
   const stored = caches.reader.get(snapshotRef(canary, revision))
   if (stored) return await copyConfigs(canary, configsOf(stored), context)
   const target = targetOf(canary, caches)
-  const isRequested = revisionOf(target.spec.template) === templateRevisionOf(revision)
-  const found = isRequested ? { template: target.spec.template } : await earlierTemplate(canary, target, revision, context)
+  const found = requestedTemplate(canary, target, revision, caches) ?? (await earlierTemplate(canary, target, revision, context))
   if (!found) throw new Error(`no template of revision ${revision} is left: the target has moved on`)
-  const configs = found.configs ?? configsSeen(configRefs(found.template), caches.configs.look(canary)).record
+  const { template, configs } = found
   try {
-    await client.create(renderSnapshot(canary, found.template, revision, nextOrder(storedSnapshots(canary, caches)), configs), { fieldManager: FIELD_MANAGER })
+    await client.create(renderSnapshot(canary, template, revision, nextOrder(storedSnapshots(canary, caches)), configs), { fieldManager: FIELD_MANAGER })
   } catch (err) {
     if (!isConflict(err)) throw err // 409: it exists, and a snapshot never changes
   }
@@ -261,20 +271,36 @@ async function copyConfigs(canary: Canary, configs: ConfigRecord, { client, cach
   }
 }
 
-/** The stable template of a target whose change is held: its old ReplicaSet has it, or the primary that is there already. */
-async function earlierTemplate(canary: Canary, target: Workload, revision: string, { client, caches }: ApplyContext): Promise<{ readonly template: PodTemplate; readonly configs?: ConfigRecord } | undefined> {
+/** What the target asks for now. A revision named by its template alone is of one that is held: what it referred to is what there is. */
+function requestedTemplate(canary: Canary, { spec: { template } }: Workload, revision: string, caches: Caches): Admitted | undefined {
+  const ofTemplate = revisionOf(template)
+  if (templateRevisionOf(revision) !== ofTemplate) return undefined
+  const configs = liveConfigs(canary, template, caches)
+  return revision === ofTemplate || revision === revisionWith(ofTemplate, configs) ? { template, configs } : undefined
+}
+
+const liveConfigs = (canary: Canary, template: PodTemplate, caches: Caches): ConfigRecord => configsSeen(configRefs(template), caches.configs.look(canary)).record
+
+/** What served before: the primary that is there already has it, or, of a target whose change is held, an old ReplicaSet. */
+async function earlierTemplate(canary: Canary, target: Workload, revision: string, { client, caches }: ApplyContext): Promise<Admitted | undefined> {
   const { namespace = '' } = target.metadata
-  const primary = caches.reader.get({ ...workloadRef(canary, 'primary') }) as Workload | undefined
+  const primary = caches.reader.get(workloadRef(canary, 'primary')) as Workload | undefined
+  const labelled = primary?.metadata.labels?.[LABEL_REVISION]
+  if (primary && labelled === revision) {
+    const copies = caches.configs.copies(namespace, target.metadata.name)
+    const template = rewriteConfigs(withoutRoleLabels(primary.spec.template), configNames(copies, 'source'))
+    const referred = new Set(configRefs(primary.spec.template).map(({ kind, name }) => `${kind}/${name}`))
+    return { template, configs: recordOf(copies.filter(({ kind, name }) => referred.has(`${kind}/${name}`))) }
+  }
+  const original = isFlaggers(primary) && labelled === undefined ? originalTemplate(primary, target) : undefined
+  if (original && revisionOf(original) === revision) return { template: original, configs: liveConfigs(canary, original, caches) }
   const selector = Object.entries(target.spec.selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`).join(',')
   const { items } = await client.list<Workload>('apps/v1', 'ReplicaSet', { namespace, labelSelector: selector })
   const owned = items.filter((item) => item.metadata.ownerReferences?.some(({ uid }) => uid === target.metadata.uid))
-  const found = owned.find((item) => revisionOf(item.spec.template) === templateRevisionOf(revision))
-  if (found) return { template: withoutHash(found.spec.template) }
-  if (primary?.metadata.labels?.[LABEL_REVISION] !== revision) return undefined
-  const copies = caches.configs.copies(namespace, target.metadata.name)
-  const template = rewriteConfigs(withoutRoleLabels(primary.spec.template), configNames(copies, 'source'))
-  const referred = new Set(configRefs(primary.spec.template).map(({ kind, name }) => `${kind}/${name}`))
-  return { template, configs: recordOf(copies.filter(({ kind, name }) => referred.has(`${kind}/${name}`))) }
+  const found = owned.find((item) => revisionOf(item.spec.template) === revision)
+  if (!found) return undefined
+  const template = withoutHash(found.spec.template)
+  return { template, configs: liveConfigs(canary, template, caches) }
 }
 
 function withoutHash(template: PodTemplate): PodTemplate {

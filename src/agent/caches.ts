@@ -8,6 +8,7 @@ import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#a
 import { canonicalJson, revisionOf } from '#api/revision.ts'
 import { SCALER_API_VERSIONS, SCALER_KINDS, scaledBy } from '#api/scalers.ts'
 import { createConfigWatch, type ConfigWatch } from '#agent/config-watch.ts'
+import { isClaimed } from '#kube/claims.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { realAfter, type After } from '#kube/clock.ts'
 import type { Log } from '#kube/log.ts'
@@ -30,6 +31,8 @@ export type Caches = {
   gatedWorkloads(): readonly KubeObject[]
   /** Pods of a target's primary and canary. */
   pods(namespace: string, target: string): readonly KubeObject[]
+  /** The user's objects in a namespace whose spec counts as ours, after a crash say. */
+  claimed(namespace: string): readonly KubeObject[]
   readonly configs: ConfigWatch
   /** The autoscalers that the agent made for a target's roles. */
   scalers(namespace: string, target: string): readonly KubeObject[]
@@ -72,7 +75,10 @@ export function createCaches(options: CachesOptions): Caches {
   const id = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`
 
   function follow(kind: Kind, more: Omit<ReflectorOptions, 'client' | 'apiVersion' | 'kind' | 'log' | 'now' | 'random' | 'after'>): void {
-    reflectors.set(id(kind.apiVersion, kind.kind), createReflector({ client, log, now, random, ...(options.after ? { after: options.after } : {}), ...kind, ...more }))
+    const claimed = (object: KubeObject): readonly string[] => (isClaimed(object) ? [namespaceOf(object)] : [])
+    reflectors.set(id(kind.apiVersion, kind.kind), createReflector({
+      client, log, now, random, ...(options.after ? { after: options.after } : {}), ...kind, ...more, indexes: { ...more.indexes, claimed },
+    }))
   }
 
   const canaries = (): Reflector<Canary> => reflectors.get(id(FLAGGER_API_VERSION, 'Canary')) as Reflector<Canary>
@@ -177,6 +183,7 @@ export function createCaches(options: CachesOptions): Caches {
     canary: (key) => canaries().get(key),
     canaries: () => canaries().list(),
     canariesOf: targets,
+    claimed: (namespace) => [...reflectors.values()].flatMap((reflector) => reflector.byIndex('claimed', namespace)),
     configs,
     scalers: (namespace, target) => SCALER_KINDS.flatMap((kind) => reflectors.get(id(SCALER_API_VERSIONS[kind], kind))?.byIndex('target', `${namespace}/${target}`) ?? []),
     isGated,

@@ -3,15 +3,16 @@ import { authorAnnotation, GROUP_SEPARATOR, groupsAnnotation } from '#api/comman
 import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, COMMANDS,
-  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, SCALE_TO_ZERO, snapshotName, type Role,
+  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, snapshotName, type Role,
 } from '#api/names.ts'
-import type { PodTemplate, Service, Workload } from '#api/objects.ts'
+import { countsOf, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { imageOf, restartedAt, revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { servingOf } from '#api/selectors.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { agreesWith, checksumsOf, revisionWith } from '#workload/configs.ts'
+import { isFlaggers, originalTemplate } from '#workload/flagger-primary.ts'
 import { podFailure, readinessOf } from '#workload/readiness.ts'
 import { configsOf, templateOf } from '#workload/snapshot.ts'
 
@@ -37,7 +38,7 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
     commands: commandsOn(canary, target),
     target: target && targetSeen(target, canary, primary, caches),
     targetReady: target !== undefined && readinessOf(target, { deadlineSeconds: deadlineOf(canary), thresholdPercent: 100, nowMs: now }).ready,
-    stableRevision: target?.metadata.annotations?.[ANNOTATION_STABLE],
+    stableRevision: target && (target.metadata.annotations?.[ANNOTATION_STABLE] ?? servingBefore(target, workload(primaryName(targetName)))),
     primary,
     canary: roleSeen('canary', canaryName(targetName)),
     routes: provider.read(canary, caches.reader),
@@ -54,6 +55,15 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
 }
 
 export const deadlineOf = (canary: Canary): number => canary.spec.progressDeadlineSeconds ?? DEFAULT_PROGRESS_DEADLINE_SECONDS
+
+/**
+ * What a primary serves that is there although its target is not adopted: Flagger made it, or a cluster was rebuilt or restored. The target's template may
+ * be one that nobody has analysed.
+ */
+function servingBefore(target: Workload, primary: Workload | undefined): string | undefined {
+  if (!primary || countsOf(primary).readyReplicas === 0) return undefined
+  return primary.metadata.labels?.[LABEL_REVISION] ?? (isFlaggers(primary) ? revisionOf(originalTemplate(primary, target)) : undefined)
+}
 
 /** Something that a decision needs is being fetched: the turn is taken again in a moment. */
 export class NotYetKnown extends Error {}
@@ -103,7 +113,9 @@ function requested(target: Workload, canary: Canary, caches: Caches): Pick<Targe
 function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Caches, now: number): WorkloadSeen {
   const { primaryReadyThreshold = 100, canaryReadyThreshold = 100 } = canary.spec.analysis
   const thresholdPercent = role === 'primary' ? primaryReadyThreshold : canaryReadyThreshold
-  const readiness = readinessOf(found, { deadlineSeconds: deadlineOf(canary), thresholdPercent, nowMs: now })
+  const changedAt = Date.parse(statusOf(canary).gate?.changedAt ?? '')
+  const sinceMs = Number.isNaN(changedAt) ? undefined : changedAt
+  const readiness = readinessOf(found, { deadlineSeconds: deadlineOf(canary), thresholdPercent, nowMs: now, sinceMs })
   const namespace = canary.metadata.namespace ?? ''
   const targetName = canary.spec.targetRef.name
   const pods = caches.pods(namespace, targetName)
@@ -113,20 +125,11 @@ function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Cache
   return {
     // Images set by hand under an old label: it is nobody's revision, and upkeep puts it right.
     revision: snapshot && imagesOf(snapshot) !== imagesOf(found.spec.template) ? FOREIGN_REVISION : labelled,
+    isOwned: found.metadata.ownerReferences?.some(({ uid }) => uid === canary.metadata.uid) ?? false,
     ...countsOf(found),
     readiness: readiness.ready || !cause ? readiness : { ...readiness, reason: `${readiness.reason} (${cause})` },
     restartedAt: restartedAt(found.spec.template),
   }
-}
-
-type Counts = Pick<WorkloadSeen, 'replicas' | 'readyReplicas' | 'runningReplicas'>
-
-/** A DaemonSet has as many pods as nodes, or none: its count is 1 or 0, and what its status says of pods. */
-function countsOf({ kind, spec, status }: Workload): Counts {
-  if (kind !== 'DaemonSet') return { replicas: spec.replicas ?? 1, readyReplicas: status?.readyReplicas ?? 0, runningReplicas: status?.replicas ?? 0 }
-  const number = (name: string): number => (typeof status?.[name] === 'number' ? status[name] : 0)
-  const selector = spec.template.spec['nodeSelector'] as Readonly<Record<string, string>> | undefined
-  return { replicas: selector?.[SCALE_TO_ZERO] === undefined ? 1 : 0, readyReplicas: number('numberReady'), runningReplicas: number('currentNumberScheduled') }
 }
 
 /** A revision that no snapshot has. */

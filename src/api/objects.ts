@@ -1,3 +1,5 @@
+import { SCALE_TO_ZERO } from '#api/names.ts'
+
 /** Raw Kubernetes objects as they travel: JSON in, JSON out. Only the fields that are read here are typed. */
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
@@ -89,6 +91,14 @@ export type Workload = KubeObject & {
     readonly conditions?: readonly Condition[]
     readonly [field: string]: unknown
   }
+}
+
+/** Pods asked for, ready, and there. A DaemonSet has as many as nodes, or none: its count is 1 or 0, and what its status says of pods. */
+export function countsOf({ kind, spec, status }: Workload): { readonly replicas: number; readonly readyReplicas: number; readonly runningReplicas: number } {
+  if (kind !== 'DaemonSet') return { replicas: spec.replicas ?? 1, readyReplicas: status?.readyReplicas ?? 0, runningReplicas: status?.replicas ?? 0 }
+  const number = (name: string): number => (typeof status?.[name] === 'number' ? status[name] : 0)
+  const selector = spec.template.spec['nodeSelector'] as Readonly<Record<string, string>> | undefined
+  return { replicas: selector?.[SCALE_TO_ZERO] === undefined ? 1 : 0, readyReplicas: number('numberReady'), runningReplicas: number('currentNumberScheduled') }
 }
 
 export type ServicePort = {

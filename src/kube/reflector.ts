@@ -1,5 +1,6 @@
 import { ANNOTATION_LAST_APPLIED } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
+import { claimsOf } from '#kube/claims.ts'
 import type { KubeClient, WatchEvent } from '#kube/client.ts'
 import { pause, realAfter, type After } from '#kube/clock.ts'
 import { KubeError } from '#kube/error.ts'
@@ -252,9 +253,11 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
   }
 }
 
-/** Without what is never read and makes up to half of an object. */
+/** Without what is never read and makes up to half of an object. Of who owns what, only claims of ours stay. */
 function withoutBallast(object: KubeObject): KubeObject {
-  const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & { readonly managedFields?: unknown }
+  const { managedFields: _, ...rest } = object.metadata as KubeObject['metadata'] & { readonly managedFields?: unknown }
+  const claims = claimsOf(object)
+  const metadata = claims.length > 0 ? { ...rest, managedFields: claims } : rest
   if (!metadata.annotations || !(ANNOTATION_LAST_APPLIED in metadata.annotations)) return { ...object, metadata }
   const { [ANNOTATION_LAST_APPLIED]: __, ...annotations } = metadata.annotations
   return { ...object, metadata: { ...metadata, annotations } }

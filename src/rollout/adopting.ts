@@ -25,7 +25,7 @@ export const initializing: PhaseStep = (before, seen, now) => {
   const effects: Effect[] = [...(seen.hasFinalizer ? [] : [{ kind: 'addFinalizer' } as const]), { kind: 'snapshot', revision }, { kind: 'services' }]
 
   const { primary } = seen
-  if (!primary || primary.revision !== revision || (!target.scaled && primary.replicas !== replicas)) {
+  if (!primary || primary.revision !== revision || primary.isOwned === false || (!target.scaled && primary.replicas !== replicas)) {
     return { status, effects: [...effects, { kind: 'deploy', role: 'primary', revision, replicas, restartedAt: target.adopted ? undefined : target.restartedAt }], news: [], wakeAt: undefined }
   }
   if (!primary.readiness.ready) {

@@ -98,6 +98,8 @@ export type TargetSeen = {
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly retriable: boolean; readonly reason: string }
 
 export type WorkloadSeen = {
+  /** False: it was there before its Canary, which is to own it. */
+  readonly isOwned?: boolean
   readonly revision: string | undefined
   readonly replicas: number
   readonly readyReplicas: number

@@ -66,7 +66,7 @@ export const terminating: PhaseStep = (before, seen, now) => {
  */
 function withoutCanary(before: CanaryStatus, seen: Seen, now: number): Decision | undefined {
   const { canary } = seen
-  if (!canary || (canary.replicas === 0 && canary.runningReplicas === 0) || seen.spec.targetRef.kind === 'DaemonSet') return undefined
+  if (!canary || (canary.replicas === 0 && canary.runningReplicas === 0)) return undefined
   const scaled: Effect[] = canary.replicas > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
   if (!seen.routes) {
     // The routes may have gone a moment ago: requests follow late.

@@ -1,7 +1,7 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
 import { canaryName, primaryName } from '#api/names.ts'
-import type { KubeObject, ObjectReader, Service, Workload } from '#api/objects.ts'
+import { countsOf, type KubeObject, type ObjectReader, type Service, type Workload } from '#api/objects.ts'
 import { ALL_TO_PRIMARY, routesTo } from '#api/routes.ts'
 import { selectorFor, servingOf, withSelector, type Serving } from '#api/selectors.ts'
 import { isApplied } from '#traffic/applied.ts'
@@ -15,7 +15,7 @@ import type { TrafficProvider } from '#traffic/provider.ts'
 export const kubernetes: TrafficProvider = {
   name: 'kubernetes',
   supports: { weights: true, mirror: false, match: false, sessionAffinity: false },
-  watches: [{ apiVersion: 'v1', kind: 'Service' }, { apiVersion: 'apps/v1', kind: 'Deployment' }],
+  watches: [{ apiVersion: 'v1', kind: 'Service' }, { apiVersion: 'apps/v1', kind: 'Deployment' }, { apiVersion: 'apps/v1', kind: 'DaemonSet' }],
   // kube-proxy writes its rules at most once a second by default, and the endpoints controller batches before it.
   settleMs: 2_000,
   read(canary, objects) {
@@ -24,8 +24,9 @@ export const kubernetes: TrafficProvider = {
     if (serving === 'primary') return ALL_TO_PRIMARY
     if (serving === 'canary') return routesTo(100)
     if (serving !== 'both') return undefined
-    const primaryPods = primary?.status?.readyReplicas ?? 0
-    const canaryPods = workloadIn(canary, canaryName(canary.spec.targetRef.name), objects)?.status?.readyReplicas ?? 0
+    const readyOf = (workload: Workload | undefined): number => (workload ? countsOf(workload).readyReplicas : 0)
+    const primaryPods = readyOf(primary)
+    const canaryPods = readyOf(workloadIn(canary, canaryName(canary.spec.targetRef.name), objects))
     if (primaryPods + canaryPods === 0) return undefined
     return routesTo(shareOf(primaryPods, canaryPods))
   },

@@ -61,10 +61,6 @@ function selectorOf(target: Workload, role: Role, existing: Workload | undefined
   return { matchLabels: { ...matchLabels, [LABEL_ROLE]: role }, ...(matchExpressions?.length ? { matchExpressions } : {}) }
 }
 
-/** A primary that an earlier Flagger made: its selector has no role. It is kept, with its selector, and its pods get our labels. */
-export const adoptsFlaggerPrimary = (existing: Workload | undefined): boolean =>
-  existing !== undefined && existing.spec.selector.matchLabels?.[LABEL_ROLE] === undefined
-
 function podsOf(template: PodTemplate, labels: Readonly<Record<string, string>>, revision: string, options: WorkloadOptions): PodTemplate {
   const { existing, configNames } = options
   const isSameRevision = existing?.metadata.labels?.[LABEL_REVISION] === revision

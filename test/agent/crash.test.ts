@@ -205,9 +205,6 @@ function claimedOf({ fake }: World): readonly string[] {
   })
 }
 
-/** A write whose answer is lost, as by a crash, stays claimed until the next write of that object: known, and of no consequence but that one conflict. */
-const isAnswered = (trouble: Trouble): boolean => 'fault' in trouble && trouble.fault !== 'applied-without-answer'
-
 /** Decisions that may be told once only, however often they had to be tried. */
 const DECISIONS = /^Canary(Initialized|Started|Restarted|AnalysisStarting|Promoting|Succeeded|ThresholdReached|RolledBack|Terminating|Terminated):/
 const timesTold = (events: readonly string[]): ReadonlyMap<string, number> => {
@@ -236,7 +233,7 @@ for (const [offset, scenario] of scenarios.entries()) {
       const what = 'fault' in trouble ? `call ${trouble.index} fails: ${trouble.fault}` : 'storm' in trouble ? `storm ${trouble.storm}` : `crash after call ${trouble.crashAfter}`
       const outcome = await play(scenario, trouble).catch((err: unknown) => ({ end: String(err), broken: [], hit: undefined, events: [], claimed: [] }))
       const twice = [...timesTold(outcome.events)].filter(([text, times]) => times > (once.get(text) ?? 1)).map(([text, times]) => `told ${times} times: ${text}`)
-      const wrong = ['storm' in trouble || outcome.hit ? [] : ['nothing happened'], outcome.broken, twice, isAnswered(trouble) ? outcome.claimed : []].flat()
+      const wrong = ['storm' in trouble || outcome.hit ? [] : ['nothing happened'], outcome.broken, twice, outcome.claimed].flat()
       if (JSON.stringify(outcome.end) !== JSON.stringify(undisturbed.end)) t.same(outcome.end, undisturbed.end, `${what}: same end (${outcome.hit ?? ''})`)
       if (wrong.length > 0) t.fail(`${what} (${outcome.hit ?? ''})`, { wrong })
       if ('fault' in trouble) faults += 1

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { restartedAt, revisionOf } from '#api/revision.ts'
-import { adoptsFlaggerPrimary, renderWorkload } from '#workload/workload.ts'
+import { isFlaggers } from '#workload/flagger-primary.ts'
+import { renderWorkload } from '#workload/workload.ts'
 import { canaryOf, targetOf, templateOf } from './fixtures.ts'
 
 const ROLE = 'canarygate.dev/role'
@@ -49,12 +50,12 @@ test('how pods are replaced is copied, being paused is not', async (t) => {
 
 test('a primary that an earlier Flagger made is kept with its selector, and its pods get our labels', async (t) => {
   const existing = targetOf({ metadata: { name: 'shop-primary' }, spec: { selector: { matchLabels: { app: 'shop-primary' } } } })
-  t.ok(adoptsFlaggerPrimary(existing))
+  t.ok(isFlaggers(existing))
   const { spec } = render('primary', targetOf(), { existing })
   t.same(spec.selector, { matchLabels: { app: 'shop-primary' } })
   t.same(spec.template.metadata?.labels, { app: 'shop-primary', tier: 'fe', [ROLE]: 'primary', 'canarygate.dev/target': 'shop' })
-  t.notOk(adoptsFlaggerPrimary(render('primary')))
-  t.notOk(adoptsFlaggerPrimary(undefined))
+  t.notOk(isFlaggers(render('primary')))
+  t.notOk(isFlaggers(undefined))
 })
 
 test('a restart of this revision is not undone by applying the revision again', async (t) => {

@@ -1,0 +1,27 @@
+import { FIELD_MANAGER, LABEL_MANAGED_BY, MANAGED_BY } from '#api/names.ts'
+import type { KubeObject } from '#api/objects.ts'
+
+/** Who owns which fields of an object, as the API server keeps it. */
+export type ManagedFields = { readonly manager?: string; readonly fieldsV1?: Readonly<Record<string, unknown>> }
+
+const isClaim = ({ manager, fieldsV1 }: ManagedFields): boolean => manager === FIELD_MANAGER && fieldsV1?.['f:spec'] !== undefined
+const managedFieldsOf = ({ metadata }: KubeObject): readonly ManagedFields[] => (metadata as { readonly managedFields?: readonly ManagedFields[] }).managedFields ?? []
+
+/** Whether fields of the spec of an object of the user's count as ours: the user's next `kubectl apply --server-side` would end in a conflict. */
+export const isClaimed = (object: KubeObject): boolean =>
+  (object.kind === 'Canary' || object.metadata.labels?.[LABEL_MANAGED_BY] !== MANAGED_BY) && managedFieldsOf(object).some(isClaim)
+
+/** The claims alone, for a cache that keeps nothing else of who owns what. */
+export const claimsOf = (object: KubeObject): readonly ManagedFields[] =>
+  (isClaimed(object) ? [{ manager: FIELD_MANAGER, fieldsV1: { 'f:spec': {} } }] : [])
+
+/** The owners without our claims. */
+export function withoutClaims(object: KubeObject): readonly ManagedFields[] {
+  const others = managedFieldsOf(object).flatMap((entry): ManagedFields[] => {
+    if (!isClaim(entry)) return [entry]
+    const { 'f:spec': _, ...rest } = entry.fieldsV1 ?? {}
+    return Object.keys(rest).length > 0 ? [{ ...entry, fieldsV1: rest }] : []
+  })
+  // No entry left at all reads as "leave them": one empty entry is how the API server is told to drop all.
+  return others.length > 0 ? others : [{}]
+}
