@@ -2,6 +2,7 @@ import { denialOf } from '#api/address-denial.ts'
 import type { Http } from '#api/http.ts'
 import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
+import { isServiceTarget } from '#api/defaults.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
 import { apply, giveBackClaims, scalerOf } from '#agent/apply.ts'
 import { accessReviewOf, createAuthority } from '#agent/authority.ts'
@@ -170,10 +171,10 @@ export function createAgent(options: AgentOptions): Agent {
       return undefined
     }
     try {
-      await giveBackClaims(cached.metadata.namespace ?? '', { client, caches })
       await gateScaler(cached, { client, caches, events })
       const wakeAt = await reconcile(key, portsOf(key))
       tellHindrances(key)
+      await repairClaims(cached.metadata.namespace ?? '')
       const again = wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
       return authority.isOpen(key) ? Math.min(again ?? UNJUDGED_MS, UNJUDGED_MS) : again
     } catch (err) {
@@ -187,11 +188,20 @@ export function createAgent(options: AgentOptions): Agent {
     }
   }
 
+  /** No rollout waits for it, and none fails with it: it is tried again at the next look. */
+  async function repairClaims(namespace: string): Promise<void> {
+    try {
+      await giveBackClaims(namespace, { client, caches })
+    } catch (err) {
+      log.warn({ err, namespace }, 'fields of the user\'s could not be given back')
+    }
+  }
+
   /** What the Canary asks for and cannot have: told when it begins, and once in the life of an agent. */
   function tellHindrances(key: string): void {
     const canary = caches.canary(key)
     if (!canary) return
-    const found = hindrancesOf(canary, caches)
+    const found = hindrancesOf(canary, caches, options.defaultProvider)
     const all = found.map(({ message }) => message).join()
     if (told.get(key) === all || (all === '' && !told.has(key))) return
     told.set(key, all)
@@ -229,15 +239,18 @@ export function createAgent(options: AgentOptions): Agent {
  */
 const withOwnStatus = (canary: Canary): Canary => (canary.status?.phase && !canary.status.gate ? { ...canary, status: {} } : canary)
 
-function hindrancesOf(canary: Canary, caches: Caches): readonly { readonly reason: string; readonly message: string }[] {
+function hindrancesOf(canary: Canary, caches: Caches, defaultProvider: string): readonly { readonly reason: string; readonly message: string }[] {
   const { metadata: { namespace }, spec: { autoscalerRef, targetRef } } = canary
   const unreadable = caches.configs.unreadable(canary).map((kind) => ({
     reason: 'CanaryConfigsUntracked',
     message: `the agent may not read ${kind}s in namespace ${namespace}: changes of those that ${targetRef.name} refers to are not gated; to have them tracked: ` +
       `kubectl -n ${namespace} create rolebinding canarygate-configs --clusterrole=canarygate-secret-tracker --serviceaccount=canarygate:canarygate-agent`,
   }))
+  const isUnsplit = isServiceTarget(canary) && (canary.spec.provider ?? defaultProvider) === 'kubernetes'
   const isScalerMissing = autoscalerRef !== undefined && scalerOf(canary, caches) === undefined
-  return [...unreadable, ...(isScalerMissing ? [{
+  return [...unreadable, ...(isUnsplit ? [{
+    reason: 'CanaryUnsupported', message: `spec.targetRef: requests to Service ${targetRef.name} can only be split by a router; use provider traefik or gatewayapi:v1`,
+  }] : []), ...(isScalerMissing ? [{
     reason: 'CanaryScalerMissing',
     message: `spec.autoscalerRef: ${autoscalerRef.kind} ${namespace}/${autoscalerRef.name} not found: the primary of ${targetRef.name} keeps its count until there is one`,
   }] : [])]

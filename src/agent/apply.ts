@@ -1,6 +1,6 @@
 import type { Canary } from '#api/canary.ts'
 import { authorAnnotation, groupsAnnotation } from '#api/commands.ts'
-import { apexName, DEFAULT_REVISION_HISTORY_LIMIT } from '#api/defaults.ts'
+import { apexName, DEFAULT_REVISION_HISTORY_LIMIT, isServiceTarget } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role,
 } from '#api/names.ts'
@@ -9,6 +9,8 @@ import { revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { SCALER_API_VERSIONS } from '#api/scalers.ts'
 import type { Caches } from '#agent/caches.ts'
 import { covers, isMerged } from '#agent/covers.ts'
+import { targetRef } from '#agent/observe.ts'
+import { applyToServices } from '#agent/service-target.ts'
 import { isClaimed, withoutClaims } from '#kube/claims.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { isConflict, KubeError } from '#kube/error.ts'
@@ -28,10 +30,19 @@ export type ApplyContext = {
   readonly provider: TrafficProvider
 }
 
+/** Effects upon workloads and what belongs to them. Where the target is a Service there are none: its copies stand for them, and itself is left alone. */
+const OF_WORKLOADS: readonly Effect['kind'][] = [
+  'snapshot', 'deploy', 'scale', 'services', 'apex', 'holdTarget', 'scalers', 'unpauseTarget', 'markGate', 'releaseTarget', 'forgetTarget',
+]
+
 /** Carries out one effect. What the cluster already says is not written again. */
 export async function apply(canary: Canary, effect: Effect, seen: Seen, context: ApplyContext): Promise<void> {
   const { client, caches, provider } = context
   const namespace = canary.metadata.namespace ?? ''
+  if (isServiceTarget(canary) && OF_WORKLOADS.includes(effect.kind)) {
+    if (effect.kind === 'snapshot' || effect.kind === 'deploy') await applyToServices(canary, effect, client, caches)
+    return
+  }
   switch (effect.kind) {
     case 'addFinalizer':
       await setFinalizers(client, canary, [...(canary.metadata.finalizers ?? []), FINALIZER])
@@ -96,10 +107,6 @@ const workloadRef = (canary: Canary, role: Role): ObjectRef => ({
   apiVersion: 'apps/v1', kind: canary.spec.targetRef.kind, namespace: canary.metadata.namespace ?? '', name: roleName(canary.spec.targetRef.name, role),
 })
 
-const targetRef = (canary: Canary): ObjectRef => ({
-  apiVersion: 'apps/v1', kind: canary.spec.targetRef.kind, namespace: canary.metadata.namespace ?? '', name: canary.spec.targetRef.name,
-})
-
 function targetOf(canary: Canary, caches: Caches): Workload {
   const target = caches.reader.get(targetRef(canary)) as Workload | undefined
   if (!target) throw new Error(`target ${canary.metadata.namespace}/${canary.spec.targetRef.name} is gone`)
@@ -130,7 +137,7 @@ const DISOWN_TRIES = 5
  * ours, or the user's next `kubectl apply --server-side` would end in a conflict with us. The webhook and the agent keep it as it must be.
  * A crash in between is made good at the next look (`giveBackClaims`).
  */
-export async function disown(written: KubeObject, client: KubeClient): Promise<void> {
+async function disown(written: KubeObject, client: KubeClient): Promise<void> {
   let object: KubeObject | undefined = written
   for (let tries = 0; object && tries < DISOWN_TRIES; tries += 1) {
     if (!isClaimed(object)) return
@@ -146,7 +153,7 @@ export async function disown(written: KubeObject, client: KubeClient): Promise<v
   }
 }
 
-/** What a crash, or a lost answer, has left as ours of the user's objects in a namespace. */
+/** What counts as ours of the user's objects in a namespace: what a crash or a lost answer has left, and Canaries that the agent wrote for them. */
 export async function giveBackClaims(namespace: string, { client, caches }: Pick<ApplyContext, 'client' | 'caches'>): Promise<void> {
   for (const claimed of caches.claimed(namespace)) {
     const object = await client.get(refTo(claimed))

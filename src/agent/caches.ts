@@ -31,7 +31,7 @@ export type Caches = {
   gatedWorkloads(): readonly KubeObject[]
   /** Pods of a target's primary and canary. */
   pods(namespace: string, target: string): readonly KubeObject[]
-  /** The user's objects in a namespace whose spec counts as ours, after a crash say. */
+  /** The user's objects in a namespace whose spec counts as ours, after a crash say, or since we wrote them. */
   claimed(namespace: string): readonly KubeObject[]
   readonly configs: ConfigWatch
   /** The autoscalers that the agent made for a target's roles. */

@@ -1,7 +1,6 @@
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { ANNOTATION_GATE, ANNOTATION_OPT_OUT, ANNOTATION_STABLE, FIELD_MANAGER } from '#api/names.ts'
 import type { ObjectRef, Workload } from '#api/objects.ts'
-import { disown } from '#agent/apply.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { isConflict } from '#kube/error.ts'
@@ -44,9 +43,7 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
   }
   try {
     const analysis = judgeable(target, context)
-    const written = await client.create(defaultCanary(target, found, { ...context.defaults, analysis }, discoverScaler(target, caches.reader)), { fieldManager: FIELD_MANAGER })
-    // Whoever applies a Canary of their own over it shall not end in a conflict with us.
-    await disown(written, client)
+    await client.create(defaultCanary(target, found, { ...context.defaults, analysis }, discoverScaler(target, caches.reader)), { fieldManager: FIELD_MANAGER })
     await events.record(target, { type: 'Normal', reason: 'CanaryCreated', message: `Canary ${name}.${namespace} written from the defaults${context.policyName ? ` (policy "${context.policyName}")` : ''}, ${found.reason}${analysis.metrics?.length ? '' : '; no metrics: only readiness is judged'}` })
   } catch (err) {
     if (isConflict(err)) return
@@ -64,8 +61,7 @@ export async function gateScaler(canary: Canary, { client, caches, events }: Pic
   const target = caches.reader.get({ apiVersion: 'apps/v1', kind: targetRef.kind, namespace, name: targetRef.name }) as Workload | undefined
   const found = target && discoverScaler(target, caches.reader)
   if (!found) return
-  const written = await client.patch({ apiVersion: canary.apiVersion, kind: canary.kind, namespace, name }, { spec: { autoscalerRef: found } }, 'merge', { fieldManager: FIELD_MANAGER })
-  await disown(written, client)
+  await client.patch({ apiVersion: canary.apiVersion, kind: canary.kind, namespace, name }, { spec: { autoscalerRef: found } }, 'merge', { fieldManager: FIELD_MANAGER })
   await events.record(canary, { type: 'Normal', reason: 'CanaryScalerFound', message: `${found.kind} ${found.name} scales ${targetRef.name}: its primary is scaled alike from now on` })
 }
 

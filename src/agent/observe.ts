@@ -1,14 +1,15 @@
 import type { Canary, CanaryStatus } from '#api/canary.ts'
 import { authorAnnotation, GROUP_SEPARATOR, groupsAnnotation } from '#api/commands.ts'
-import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
+import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS, isServiceTarget } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, COMMANDS,
   commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, snapshotName, type Role,
 } from '#api/names.ts'
-import { countsOf, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
+import { countsOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { imageOf, restartedAt, revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { servingOf } from '#api/selectors.ts'
 import type { Caches } from '#agent/caches.ts'
+import { observeService } from '#agent/service-target.ts'
 import type { Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { agreesWith, checksumsOf, revisionWith } from '#workload/configs.ts'
@@ -19,38 +20,50 @@ import { configsOf, templateOf } from '#workload/snapshot.ts'
 /** The facts about one Canary, from caches alone. */
 export function observe(canary: Canary, caches: Caches, provider: TrafficProvider, now: number, found: { readonly check?: Check | undefined; readonly judgement?: JudgementSeen | undefined } = {}): Seen {
   const namespace = canary.metadata.namespace ?? ''
-  const { name: targetName, kind } = canary.spec.targetRef
-  const workload = (name: string): Workload | undefined => caches.reader.get({ apiVersion: 'apps/v1', kind, namespace, name }) as Workload | undefined
-  const target = workload(targetName)
   const apex = apexName(canary)
-  const apexService = caches.reader.get({ apiVersion: 'v1', kind: 'Service', namespace, name: apex }) as Service | undefined
-  const roleSeen = (role: Role, name: string): WorkloadSeen | undefined => {
-    const copy = workload(name)
-    return copy && workloadSeen(copy, canary, role, caches, now)
-  }
-  const primary = roleSeen('primary', primaryName(targetName))
   return {
     name: canary.metadata.name,
     namespace,
     spec: canary.spec,
     deleting: canary.metadata.deletionTimestamp !== undefined,
     hasFinalizer: canary.metadata.finalizers?.includes(FINALIZER) ?? false,
-    commands: commandsOn(canary, target),
-    target: target && targetSeen(target, canary, primary, caches),
-    targetReady: target !== undefined && readinessOf(target, { deadlineSeconds: deadlineOf(canary), thresholdPercent: 100, nowMs: now }).ready,
-    stableRevision: target && (target.metadata.annotations?.[ANNOTATION_STABLE] ?? servingBefore(target, workload(primaryName(targetName)))),
-    primary,
-    canary: roleSeen('canary', canaryName(targetName)),
+    commands: commandsOn(canary, caches.reader.get(targetRef(canary))),
+    ...(isServiceTarget(canary) ? observeService(canary, caches) : observeWorkloads(canary, caches, now)),
     routes: provider.read(canary, caches.reader),
     endpoints: {
       primary: caches.readyAddresses(namespace, primaryName(apex)),
       canary: caches.readyAddresses(namespace, canaryName(apex)),
     },
-    apex: servingOf(apexService, target),
     provider: { name: provider.name, settleMs: provider.settleMs, weightsByReplicas: provider.name === 'kubernetes' },
-    hasScalers: caches.scalers(namespace, targetName).length > 0,
+    hasScalers: caches.scalers(namespace, canary.spec.targetRef.name).length > 0,
     check: found.check,
     judgement: found.judgement,
+  }
+}
+
+/** The target, whatever kind it is of. */
+export const targetRef = (canary: Canary): ObjectRef => ({
+  apiVersion: isServiceTarget(canary) ? 'v1' : 'apps/v1', kind: canary.spec.targetRef.kind, namespace: canary.metadata.namespace ?? '', name: canary.spec.targetRef.name,
+})
+
+function observeWorkloads(canary: Canary, caches: Caches, now: number): Pick<Seen, 'target' | 'targetReady' | 'stableRevision' | 'primary' | 'canary' | 'apex'> {
+  const namespace = canary.metadata.namespace ?? ''
+  const { name: targetName, kind } = canary.spec.targetRef
+  const workload = (name: string): Workload | undefined => caches.reader.get({ apiVersion: 'apps/v1', kind, namespace, name }) as Workload | undefined
+  const target = workload(targetName)
+  const apexService = caches.reader.get({ apiVersion: 'v1', kind: 'Service', namespace, name: apexName(canary) }) as Service | undefined
+  const roleSeen = (role: Role, name: string): WorkloadSeen | undefined => {
+    const copy = workload(name)
+    return copy && workloadSeen(copy, canary, role, caches, now)
+  }
+  const primary = roleSeen('primary', primaryName(targetName))
+  return {
+    target: target && targetSeen(target, canary, primary, caches),
+    targetReady: target !== undefined && readinessOf(target, { deadlineSeconds: deadlineOf(canary), thresholdPercent: 100, nowMs: now }).ready,
+    stableRevision: target && (target.metadata.annotations?.[ANNOTATION_STABLE] ?? servingBefore(target, workload(primaryName(targetName)))),
+    primary,
+    canary: roleSeen('canary', canaryName(targetName)),
+    apex: servingOf(apexService, target),
   }
 }
 
@@ -136,7 +149,7 @@ function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Cache
 const FOREIGN_REVISION = 'foreign'
 const imagesOf = ({ spec }: PodTemplate): string => [...(spec.initContainers ?? []), ...spec.containers].map(({ name, image }) => `${name}=${image}`).join()
 
-function commandsOn(canary: Canary, target: Workload | undefined): readonly CommandSeen[] {
+function commandsOn(canary: Canary, target: KubeObject | undefined): readonly CommandSeen[] {
   const found: CommandSeen[] = []
   for (const object of [canary, target]) {
     const annotations = object?.metadata.annotations ?? {}

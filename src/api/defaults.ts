@@ -8,3 +8,6 @@ export const DEFAULT_REVISION_HISTORY_LIMIT = 10
 
 /** Name of the apex Service, the base of every generated Service and route. */
 export const apexName = (canary: Pick<Canary, 'spec'>): string => canary.spec.service?.name ?? canary.spec.targetRef.name
+
+/** A core Service is what is released: requests are moved, and no pods. A Knative Service is another thing. */
+export const isServiceTarget = ({ spec: { targetRef } }: Pick<Canary, 'spec'>): boolean => targetRef.kind === 'Service' && !targetRef.apiVersion.includes('/')

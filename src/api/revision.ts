@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { PodTemplate } from '#api/objects.ts'
+import type { PodTemplate, Service } from '#api/objects.ts'
 import { ANNOTATION_RESTARTED_AT, SCALE_TO_ZERO } from '#api/names.ts'
 
 /** Changes when the hash's input or form changes, so that an upgrade re-baselines instead of starting runs. */
@@ -42,6 +42,18 @@ export function revisionOf(template: PodTemplate): string {
   const hashed = { metadata: { labels, annotations }, spec: { ...spec, nodeSelector: nodes } }
   return REVISION_HASH_VERSION + hash('sha256', canonicalJson(hashed), 'hex').slice(0, REVISION_HEX_DIGITS)
 }
+
+/** What the API server fills in, and what says nothing of where requests go. */
+const ASSIGNED_FIELDS: readonly string[] = ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'healthCheckNodePort', 'type']
+
+/** The spec of a Service as a copy of it can have it: without addresses and node ports, which are its own. */
+export function portableSpec({ spec }: Service): Service['spec'] {
+  const kept = Object.fromEntries(Object.entries(spec).filter(([field]) => !ASSIGNED_FIELDS.includes(field)))
+  return { ...kept, ...(spec.ports ? { ports: spec.ports.map(({ nodePort: _, ...port }) => port) } : {}) }
+}
+
+/** Revision of a Service that is itself what is released. */
+export const revisionOfService = (service: Service): string => REVISION_HASH_VERSION + hash('sha256', canonicalJson(portableSpec(service)), 'hex').slice(0, REVISION_HEX_DIGITS)
 
 /** Between a template's revision and the digest of the ConfigMaps and Secrets that it refers to. */
 export const CONFIGS_SEPARATOR = '-'

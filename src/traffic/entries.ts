@@ -12,6 +12,8 @@ export type EntryRules = {
   readonly isService: (entry: Entry) => boolean
   /** Written where a weight is 1: routers whose API fills it in show it, the others do not. */
   readonly isWeightFilledIn: boolean
+  /** The apex holds what was requested last, not what serves: at rest, too, requests go to the primary. */
+  readonly isApexRequested: boolean
 }
 
 /** Entries of our making sum to this times the weight of the entry that they stand for. */
@@ -66,10 +68,10 @@ export function divided(
     { ...entry, name: primaryName(apex), weight: primaryWeight }, { ...entry, name: canaryName(apex), weight: canaryWeight },
   ]
   if (mentionsApex(own, apex, rules)) {
-    if (canary <= 0) return { entries: own, isSplit: false }
+    if (canary <= 0 && !rules.isApexRequested) return { entries: own, isSplit: false }
     return {
       entries: own.flatMap((entry) => (kindsOf(entry, apex, rules).apex
-        ? pair(entry, weightOf(entry) * (SCALE - canary), weightOf(entry) * canary)
+        ? pair(entry, weightOf(entry) * (SCALE - canary), weightOf(entry) * canary).slice(0, canary <= 0 ? 1 : 2)
         : [{ ...entry, weight: weightOf(entry) * SCALE }])),
       isSplit: true,
     }

@@ -1,5 +1,5 @@
 import type { Canary } from '#api/canary.ts'
-import { apexName } from '#api/defaults.ts'
+import { apexName, isServiceTarget } from '#api/defaults.ts'
 import { canaryName, primaryName } from '#api/names.ts'
 import type { Condition, KubeObject, ObjectReader } from '#api/objects.ts'
 import { canonicalJson } from '#api/revision.ts'
@@ -74,6 +74,7 @@ const entryRules = (canary: Canary): EntryRules => ({
   isService: (entry) => (entry['kind'] ?? 'Service') === 'Service' && ['', 'core'].includes(String(entry['group'] ?? '')) &&
     (!entry['namespace'] || entry['namespace'] === canary.metadata.namespace),
   isWeightFilledIn: true,
+  isApexRequested: isServiceTarget(canary),
 })
 
 const isTest = ({ spec: { analysis } }: Canary): boolean => (analysis.iterations ?? 0) > 0 && (analysis.match?.length ?? 0) > 0

@@ -1,5 +1,5 @@
 import type { Canary } from '#api/canary.ts'
-import { apexName } from '#api/defaults.ts'
+import { apexName, isServiceTarget } from '#api/defaults.ts'
 import { canaryName, primaryName } from '#api/names.ts'
 import type { KubeObject, ObjectReader } from '#api/objects.ts'
 import { canonicalJson } from '#api/revision.ts'
@@ -55,6 +55,7 @@ export const traefik: TrafficProvider = {
 const rulesOf = (canary: Canary): EntryRules => ({
   isService: ({ kind, namespace }) => (kind === undefined || kind === 'Service') && (!namespace || namespace === canary.metadata.namespace),
   isWeightFilledIn: false,
+  isApexRequested: isServiceTarget(canary),
 })
 
 function listsOf(object: IngressRoute | TraefikService): readonly (readonly Entry[])[] {

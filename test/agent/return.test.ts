@@ -54,7 +54,7 @@ test('the same with a ConfigMap in the template: the copies of the primary are w
   const kept = [primary, ...copies].map((object) => ({ ...object, metadata: without(object.metadata) }) as KubeObject)
   const { world, broken } = await startWith([...objects, ...kept, canary({ ...PROVIDER, analysis: { interval: '5m' } })])
   await world.run({ until: () => world.status().canaryWeight === 50 })
-  const nameIn = (name: string): string => (world.workload(name)?.spec.template.spec.containers[0]?.['envFrom'] as [{ configMapRef: { name: string } }])[0].configMapRef.name
+  const nameIn = (name: string): string => (world.workload(name)?.spec.template.spec.containers[0]?.['envFrom'] as [{ configMapRef: { name: string } }] | undefined)?.[0].configMapRef.name ?? ''
   const contentOf = (name: string): unknown => world.fake.object('v1', 'ConfigMap', `${NAMESPACE}/${nameIn(name)}`)?.['data']
   t.same(contentOf('cart-primary'), { COLOUR: 'green' })
   t.same(contentOf('cart-canary'), { COLOUR: 'red' })
