@@ -220,6 +220,7 @@ export function createAgent(options: AgentOptions): Agent {
     hasSynced: () => caches.hasSynced() && policies.hasSynced(),
     lead() {
       isLeading = true
+      vigil.takeOver()
       for (const canary of caches.canaries()) queue.add(objectKey(canary.metadata), 'low')
       for (const workload of ungated(caches)) queue.add(`${GATE_PREFIX}${objectKey(workload.metadata)}`, 'low')
       queue.start()

@@ -5,20 +5,24 @@ import { LABEL_ROLE, type Role } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
 import type { Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
+import { readEvidence, readMemory, writeEvidence, writeMemory } from '#agent/evidence.ts'
 import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig } from '#judge/config.ts'
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
+import { shortfall } from '#judge/power.ts'
 import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
-import type { JudgeState, Memory } from '#judge/state.ts'
+import { hasEvidence, type JudgeState, type Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
 import { absorbRound, badPodOf, badPodText, EMPTY_EMBEDDED, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
 import { scrapePods, scrapeTargetOf, type ScrapePod, type ScrapeSettings } from '#metrics/scrape.ts'
 import type { JudgementSeen, Seen } from '#rollout/decision.ts'
+import { TOO_SHORT } from '#rollout/judging.ts'
+import { planOf } from '#rollout/plan.ts'
 import { phaseOf } from '#rollout/status.ts'
 
 /**
  * Watches the pods of a run themselves: every few seconds the counters of both arms, for the checks that have no metrics server and for the judge.
- * Only while a run lasts; its memory is a cache that a new agent starts afresh.
+ * Only while a run lasts; what the judge knows is also in the Canary's status, from which another agent goes on.
  */
 export type Vigil = {
   /**
@@ -30,6 +34,8 @@ export type Vigil = {
   /** The one pod of the canary that fails where the others do not, in words. */
   badPod(key: string, windowSeconds: number): string | undefined
   forget(key: string): void
+  /** Leadership came: somebody else may have watched since, and wrote down what was seen. */
+  takeOver(): void
 }
 
 export type VigilOptions = { readonly http: Http; readonly caches: Caches; readonly log: Log; readonly now: () => number }
@@ -37,25 +43,29 @@ export type VigilOptions = { readonly http: Http; readonly caches: Caches; reado
 type Watch = {
   readonly revision: string
   readonly embedded: EmbeddedState
-  readonly config: JudgeConfig | undefined
-  readonly state: JudgeState | undefined
-  readonly last: Judgement | undefined
-  readonly nextAt: number
+  /** How failures clump outlives a run: without it the first minutes of the next are judged as if they never did. */
+  readonly memory: Memory
+  readonly judged: Judged | undefined
+  /** The counters of the last round are another agent's. */
+  readonly isTakenOver: boolean
   readonly polledAt: number
+  readonly nextAt: number
   readonly weight: number
 }
 
+type Judged = { readonly config: JudgeConfig; readonly last: Judgement; readonly record: NonNullable<JudgementSeen['record']> }
+
+/** A round must end within the skew that a poll may have: a fifth of it. */
+const ROUND_DEADLINE_MS = (DEFAULT_POLL_SECONDS * 1_000) / 5
 /** Counters this young need not be read again for a decision (ms). */
 const FRESH_MS = 200
 /** How far back one bad pod is looked for. */
 const BAD_POD_SECONDS = 60
-/** A round must end within the skew that a poll may have: a fifth of it. */
-const ROUND_DEADLINE_MS = (DEFAULT_POLL_SECONDS * 1_000) / 5
+/** What a run's first so many seconds under traffic say about its traffic is enough for a warning. */
+const TRAFFIC_SECONDS = 30
 
 export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
   const watches = new Map<string, Watch>()
-  /** How failures clump outlives a run: without it the first minutes of the next are judged as if they never did. */
-  const memories = new Map<string, Memory>()
 
   async function poll(canary: Canary, seen: Seen, watch: Watch): Promise<Watch> {
     const weight = seen.routes?.canary ?? 0
@@ -63,40 +73,53 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
       deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now, names: settingsOf(canary),
     })
     const at = now()
-    const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, { weight, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary) })
+    const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, {
+      weight, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary), isTakenOver: watch.isTakenOver,
+    })
     if (problems.length > 0) log.debug({ canary: objectKey(canary.metadata), problems }, 'pods scraped with problems')
-    const fresh = { ...watch, embedded, weight, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
+    const isTakenOver = watch.isTakenOver && embedded.baseline === watch.embedded.baseline
+    const fresh = { ...watch, embedded, weight, isTakenOver, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
     if (!counted) return fresh
-    const config = watch.config ?? createConfig(judgeSettingsOf(canary.spec, embedded.bounds))
-    const state = watch.state ?? createState(config, memories.get(objectKey(canary.metadata)))
-    const judged = judge(state, { ...counted, metrics: Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name))) }, config)
-    return { ...fresh, config, state: judged.state, last: judged, nextAt: at + secondsToNextPoll(judged.state, skewSeconds, config) * 1_000 }
+    const { config, state } = startOf(canary, fresh)
+    const metrics = Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name)))
+    const last = judge(state, { ...counted, metrics }, config)
+    return { ...fresh, judged: { config, last, record: recordOf(last.state, embedded) }, nextAt: at + secondsToNextPoll(last.state, skewSeconds, config) * 1_000 }
+  }
+
+  /** What is known of the run when this agent first looks at it: what another one wrote down, or nothing but the clumps. */
+  function begin(canary: Canary, revision: string): Watch {
+    const fresh: Watch = {
+      revision, embedded: EMPTY_EMBEDDED, memory: readMemory(canary.status), judged: undefined, isTakenOver: false, polledAt: 0, nextAt: 0, weight: 0,
+    }
+    const found = isBeforeTraffic(canary) ? undefined : readEvidence(canary.status, (bounds) => createConfig(judgeSettingsOf(canary.spec, bounds)))
+    if (!found) return fresh
+    const { state, config, counters } = found
+    log.info({ canary: objectKey(canary.metadata), revision }, 'the evidence of the run was taken over')
+    const embedded = { ...EMPTY_EMBEDDED, ...counters }
+    // A poll that adds nothing tells what was known.
+    const last = judge(state, { seconds: 0, weight: 0, mixed: true, metrics: {} }, config)
+    return { ...fresh, embedded, judged: { config, last, record: recordOf(state, embedded) }, isTakenOver: true, weight: counters.baseline?.weight ?? 0 }
   }
 
   return {
     async look(canary, seen, why) {
       const key = objectKey(canary.metadata)
       const phase = phaseOf(canary.status ?? {})
-      const isRunning = (phase === 'Progressing' || phase === 'WaitingPromotion') && !seen.deleting && seen.canary?.readyReplicas !== 0
+      const isUnderWay = phase === 'Progressing' || phase === 'WaitingPromotion'
+      if (!isUnderWay) watches.delete(key)
+      if (!isUnderWay || seen.deleting || seen.canary?.readyReplicas === 0) return { judgement: undefined, nextAt: undefined }
       const revision = canary.status?.lastAppliedSpec ?? ''
-      if (!isRunning) {
-        const ended = phase !== 'Progressing' && phase !== 'WaitingPromotion' ? watches.get(key) : undefined
-        if (ended?.state) memories.set(key, memoryOf(ended.state))
-        if (ended) watches.delete(key)
-        return { judgement: undefined, nextAt: undefined }
-      }
       const known = watches.get(key)
-      const watch = known?.revision === revision ? known : { revision, embedded: EMPTY_EMBEDDED, config: undefined, state: undefined, last: undefined, nextAt: 0, polledAt: 0, weight: 0 }
+      const watch = known?.revision === revision ? restarted(canary, known) : begin(canary, revision)
+      const at = now()
       // Also just after a change of weight: the stretch before and the one after must not be counted as one.
-      const isDue = now() >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0) || (why === 'decision' && now() - watch.polledAt >= FRESH_MS)
+      const isDue = at >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0) || (why === 'decision' && at - watch.polledAt >= FRESH_MS)
       const next = isDue ? await poll(canary, seen, watch).catch((err: unknown) => {
         log.error({ err, canary: key }, 'pods could not be watched')
         return { ...watch, nextAt: now() + DEFAULT_POLL_SECONDS * 1_000 }
       }) : watch
       watches.set(key, next)
-      const mode = judgeMode(canary.spec)
-      const judgement = next.last && mode !== 'off' ? { mode, verdict: next.last.verdict, words: wordsOf(next.last, next.embedded, now()) } : undefined
-      return { judgement, nextAt: next.nextAt }
+      return { judgement: judgementOf(canary, next, now()), nextAt: next.nextAt }
     },
     measure(key, metric, arm, windowSeconds) {
       const watch = watches.get(key)
@@ -106,17 +129,57 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
       const bad = badPodOf(watches.get(key)?.embedded ?? EMPTY_EMBEDDED, windowSeconds, now())
       return bad && badPodText(bad)
     },
-    forget(key) {
-      watches.delete(key)
-      memories.delete(key)
-    },
+    forget: (key) => { watches.delete(key) },
+    takeOver: () => { watches.clear() },
   }
+}
+
+const isBeforeTraffic = ({ status }: Canary): boolean => (status?.gate?.step ?? -1) < 0
+
+/** A run that began anew is another analysis, with an error rate of its own: only what was learnt about the service stays. */
+function restarted(canary: Canary, watch: Watch): Watch {
+  if (!watch.judged || !isBeforeTraffic(canary) || !hasEvidence(watch.judged.last.state)) return watch
+  return { ...watch, judged: undefined, memory: memoryOf(watch.judged.last.state) }
+}
+
+/** The state that the next poll adds to. Settings stay for a run, but for histograms that only showed up with the first requests. */
+function startOf(canary: Canary, { judged, memory, embedded }: Watch): { readonly config: JudgeConfig; readonly state: JudgeState } {
+  if (judged && hasEvidence(judged.last.state)) return { config: judged.config, state: judged.last.state }
+  const config = createConfig(judgeSettingsOf(canary.spec, embedded.bounds))
+  if (!judged) return { config, state: createState(config, memory) }
+  return config.metrics.length === judged.config.metrics.length ? { config: judged.config, state: judged.last.state } : { config, state: createState(config, memoryOf(judged.last.state)) }
+}
+
+const recordOf = (state: JudgeState, embedded: EmbeddedState): Judged['record'] => ({ state: writeEvidence(state, embedded), memory: writeMemory(memoryOf(state)) })
+
+function judgementOf(canary: Canary, watch: Watch, at: number): JudgementSeen | undefined {
+  const mode = judgeMode(canary.spec)
+  if (!watch.judged || mode === 'off') return undefined
+  const { last, record } = watch.judged
+  return { mode, verdict: last.verdict, words: wordsOf(last, watch.embedded, at), record, tooShort: tooShort(canary, watch, at) }
 }
 
 /** The judge's reason, and the pod that is to blame when it is one of several. */
 function wordsOf({ verdict, reason }: Judgement, embedded: EmbeddedState, nowMs: number): string {
   const bad = verdict === 'Worse' || verdict === 'Suspect' ? badPodOf(embedded, BAD_POD_SECONDS, nowMs) : undefined
   return bad ? `${reason}; ${badPodText(bad)}` : reason
+}
+
+/** Whether this analysis can tell a regression that matters at the traffic of its first seconds, by the errors. */
+function tooShort({ spec, status }: Canary, { judged, embedded, weight }: Watch, at: number): string | undefined {
+  const [metric] = judged?.config.metrics ?? []
+  const plan = planOf(spec)
+  const window = embedded.window.filter(({ atMs }) => atMs > at - TRAFFIC_SECONDS * 2_000)
+  const seconds = window.reduce((sum, poll) => sum + poll.seconds, 0)
+  if (!judged || !metric || plan.strategy !== 'weighted' || weight === 0 || seconds < TRAFFIC_SECONDS || (status?.gate?.judge?.told ?? []).includes(TOO_SHORT)) return undefined
+  const total = (count: (poll: (typeof window)[number]) => number): number => window.reduce((sum, poll) => sum + count(poll), 0)
+  const primary = total((poll) => poll.primary.requests)
+  const traffic = {
+    requestsPerSecond: (primary + total((poll) => poll.canary.requests)) / seconds,
+    primaryRate: primary === 0 ? 0 : total((poll) => poll.primary.failures) / primary,
+    phi: judged.last.metrics[metric.name]?.phi ?? 1,
+  }
+  return shortfall(metric, judged.config, traffic, plan.steps.map((step) => ({ weight: step.weight, seconds: step.intervalMs / 1_000 })))
 }
 
 /** Seconds that some metric of this Canary looks back; ten minutes at least, so that a change of settings in mid-run finds its data. */

@@ -153,6 +153,8 @@ const CanaryAnalysis = Type.Object({
 
 export const JUDGE_MODES = ['off', 'warn', 'enforce'] as const
 export type JudgeMode = (typeof JUDGE_MODES)[number]
+const INCONCLUSIVE = ['advance', 'extend', 'hold'] as const
+const EARLY = ['never', 'steps', 'all'] as const
 
 /** `spec.gate`: everything that Flagger's resource has no word for. */
 const CanaryGateSettings = Type.Object({
@@ -164,10 +166,12 @@ const CanaryGateSettings = Type.Object({
   }), { maxItems: 100 })),
   atMaxWeight: Type.Optional(oneOf(['promote', 'wait'])),
   judge: Type.Optional(Type.Object({
-    mode: Type.Optional(oneOf(JUDGE_MODES)),
-    alpha: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 0.5 })),
-    tolerance: Type.Optional(Type.Number({ minimum: 1, maximum: 100 })),
-    floor: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+    mode: Type.Optional(Type.Enum([...JUDGE_MODES], { description: 'off; warn: only tells (when left out, on a Canary that a person wrote); enforce: rolls back and holds (on one that the agent wrote).' })),
+    alpha: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 0.5, description: 'Most that a run whose canary is not worse than tolerated is rolled back with; 0.01 when left out.' })),
+    tolerance: Type.Optional(Type.Number({ minimum: 1, maximum: 100, description: 'How many times the primary\'s rate of failed or slow requests is still no regression; 1.5 when left out.' })),
+    floor: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'A canary at or under this rate is never worse, 0 to 1; a tenth of the limit when left out, 0.001 without a limit.' })),
+    inconclusive: Type.Optional(Type.Enum([...INCONCLUSIVE], { description: 'A step whose time is over before the judge can tell, mode enforce: advance by the thresholds (when left out), extend the step twice before that, or hold.' })),
+    early: Type.Optional(Type.Enum([...EARLY], { description: 'Whether a canary that is proved good gets its check before the interval is over, mode enforce: never (when left out), steps: but for the last step, all.' })),
   })),
   scrape: Type.Optional(Type.Object({
     port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
@@ -175,6 +179,7 @@ const CanaryGateSettings = Type.Object({
     requests: Type.Optional(Type.Object({ name: Type.String(), statusLabel: text() })),
     duration: Type.Optional(Type.Object({ name: Type.String() })),
   })),
+  baseline: Type.Optional(Type.Object({}, { 'x-kubernetes-preserve-unknown-fields': true, description: 'Not supported: refused.' })),
   configTracking: Type.Optional(Type.Boolean()),
   revisionHistoryLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   generated: Type.Optional(Type.Boolean({ description: 'Written by the agent for a gated namespace; it goes when the target goes.' })),
@@ -232,7 +237,16 @@ const GateStatus = Type.Object({
   hooksAt: text('When hooks were last asked while no request reached the canary.'),
   hooksDue: Type.Optional(Type.Boolean({ description: 'The post-rollout hooks of a failed run are still to be called.' })),
   leaderEpoch: Type.Optional(Type.Integer()),
-  judge: anything(),
+  judge: Type.Optional(Type.Object({
+    verdict: text('What the judge said last.'),
+    words: text('Why, with the numbers.'),
+    at: text('When this was written.'),
+    told: Type.Optional(Type.Array(Type.String(), { maxItems: 10, description: 'What is told once in a run, and was.' })),
+    early: Type.Optional(Type.Integer({ description: 'Index of the step whose check came early.' })),
+    extended: Type.Optional(Type.Object({ step: Type.Integer(), times: Type.Integer() }, { description: 'How often a step got more time.' })),
+    state: text('The evidence of the run, from which another agent goes on.'),
+    memory: text('How failures of this service come in bunches: it outlives the run.'),
+  })),
 })
 
 export const CanaryStatus = Type.Object({

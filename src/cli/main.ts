@@ -7,8 +7,9 @@ const USAGE = `usage: kubectl-canary <command> [options]
 
   simulate -f canary.yaml --scenario scenario.yaml [--name NAME] [-o text|json]
                                  run a rollout on a virtual clock: a unit test of its settings
-  plan -f canary.yaml [--name NAME] [-o text|json]
-                                 steps, duration, time to a rollback, worst-case exposure
+  plan -f canary.yaml [--name NAME] [--rps N] [--errors PERCENT] [-o text|json]
+                                 steps, duration, time to a rollback, worst-case exposure, and the smallest
+                                 regression that can be told at N requests/s beside a primary that fails PERCENT
   replay --counts FILE [-f canary.yaml] [--name NAME] [-o text|json]
                                  the judge on recorded counts, poll by poll
   replay --vectors FILE [-o text|json]
@@ -33,7 +34,7 @@ type Output = { readonly out: (text: string) => void; readonly err: (text: strin
 const stdio: Output = { out: (text) => { process.stdout.write(text) }, err: (text) => { process.stderr.write(text) } }
 
 const COMMAND_OPTIONS = {
-  filename: { type: 'string', short: 'f' }, scenario: { type: 'string' }, vectors: { type: 'string' }, counts: { type: 'string' }, name: { type: 'string' },
+  filename: { type: 'string', short: 'f' }, scenario: { type: 'string' }, vectors: { type: 'string' }, counts: { type: 'string' }, rps: { type: 'string' }, errors: { type: 'string' }, name: { type: 'string' },
   namespace: { type: 'string', short: 'n', default: 'default' }, reason: { type: 'string' }, timeout: { type: 'string', default: '1h' },
   kubeconfig: { type: 'string' }, output: { type: 'string', short: 'o', default: 'text' }, help: { type: 'boolean', short: 'h' },
 } as const
@@ -99,7 +100,14 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
     }
     case 'plan': {
       const { planFile, planText } = await import('#cli/plan.ts')
-      return print(planFile(needed('filename', '-f canary.yaml'), values.name), planText)
+      const number = (option: 'rps' | 'errors', most: number): number | undefined => {
+        const value = values[option]
+        if (value === undefined || (Number(value) >= 0 && Number(value) <= most && value.trim() !== '')) return value === undefined ? undefined : Number(value)
+        throw new InputError(`--${option} ${value} is no number from 0 to ${most}`)
+      }
+      const percent = number('errors', 100)
+      const assumed = { requestsPerSecond: number('rps', 1e9), primaryRate: percent === undefined ? undefined : percent / 100 }
+      return print(planFile(needed('filename', '-f canary.yaml'), values.name, assumed), planText)
     }
     case 'replay': {
       const { replayCountsFile, replayVectorsFile, countsText, vectorsText } = await import('#cli/replay.ts')

@@ -1,5 +1,10 @@
 import { formatDuration } from '#api/duration.ts'
 import { readCanary, type CanaryInput } from '#cli/input.ts'
+import { createConfig } from '#judge/config.ts'
+import { smallestTold } from '#judge/plan.ts'
+import { comparing, shortfall, termsFor } from '#judge/power.ts'
+import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
+import { percent } from '#judge/words.ts'
 import { planOf, type Strategy } from '#rollout/plan.ts'
 
 /** What an analysis will do and what it may cost, before anybody runs it. Times in seconds; pod starts come on top. */
@@ -25,11 +30,44 @@ export type PlanAnswer = {
     /** A version that turns bad at the last step: `fullTrafficSeconds` counts the bad time alone, as seconds of all requests. */
     readonly badAtTheEnd: { readonly weight: number; readonly seconds: number; readonly fullTrafficSeconds: number }
   }
+  /** What the judge can tell by errors, in the median; absent where it is off, or no step leaves a primary to compare with. */
+  readonly judge?: {
+    readonly mode: 'warn' | 'enforce'
+    /** The primary's rate of errors that this is reckoned with, 0 to 1. */
+    readonly primaryRate: number
+    /** `smallest`: rate of errors of a canary that is just found within the steps; null: not even one that fails every request. */
+    readonly tells: readonly { readonly requestsPerSecond: number; readonly smallest: number | null; /** Twice the limit is not told. */ readonly tooShort?: string }[]
+  }
 }
 
-export const planFile = (path: string, name?: string): PlanAnswer => planAnswer(readCanary(path, name))
+/** What is assumed about the service; each has a default. */
+export type Assumed = { readonly requestsPerSecond?: number | undefined; /** Of the primary, 0 to 1. */ readonly primaryRate?: number | undefined }
 
-export function planAnswer({ name, namespace, spec }: CanaryInput): PlanAnswer {
+const USUAL_TRAFFIC = [1, 10, 100, 1_000]
+/** A service that keeps its limit fails half as often; without one, this often. */
+const USUAL_SHARE_OF_LIMIT = 0.5
+const USUAL_RATE = 0.001
+
+export const planFile = (path: string, name?: string, assumed: Assumed = {}): PlanAnswer => planAnswer(readCanary(path, name), assumed)
+
+function judgeAnswer({ spec }: CanaryInput, steps: PlanAnswer['steps'], assumed: Assumed): Pick<PlanAnswer, 'judge'> {
+  const mode = judgeMode(spec)
+  const config = createConfig(judgeSettingsOf(spec, []))
+  const [metric] = config.metrics
+  const planned = steps.map(({ weight, intervalSeconds, mirror }) => ({ weight: mirror ? 0 : weight, seconds: intervalSeconds }))
+  if (mode === 'off' || !metric || comparing(planned).length === 0) return {}
+  const primaryRate = assumed.primaryRate ?? (metric.limit === undefined ? USUAL_RATE : metric.limit * USUAL_SHARE_OF_LIMIT)
+  const tells = (assumed.requestsPerSecond === undefined ? USUAL_TRAFFIC : [assumed.requestsPerSecond]).map((requestsPerSecond) => {
+    const traffic = { requestsPerSecond, primaryRate, phi: 1 }
+    const smallest = smallestTold(termsFor(metric, config, traffic), comparing(planned))
+    const tooShort = shortfall(metric, config, traffic, planned)
+    return { requestsPerSecond, smallest: smallest ?? null, ...(tooShort === undefined ? {} : { tooShort }) }
+  })
+  return { judge: { mode, primaryRate, tells } }
+}
+
+export function planAnswer(input: CanaryInput, assumed: Assumed = {}): PlanAnswer {
+  const { name, namespace, spec } = input
   const plan = planOf(spec)
   const [intervalSeconds, rollbackSeconds] = [plan.intervalMs / 1_000, plan.rollbackMs / 1_000]
   let at = 0
@@ -47,6 +85,7 @@ export function planAnswer({ name, namespace, spec }: CanaryInput): PlanAnswer {
     name, namespace, strategy: plan.strategy, intervalSeconds, steps, durationSeconds: at, rollbackSeconds, threshold: plan.threshold,
     failures: spec.gate?.failures ?? 'total', end: spec.gate?.atMaxWeight ?? 'promote',
     exposure: { maxWeight: Math.max(0, ...weights), badFromStart: exposed(isSwitched ? 0 : first), badAtTheEnd: exposed(weights.at(-1) ?? 0) },
+    ...judgeAnswer(input, steps, assumed),
   }
 }
 
@@ -54,7 +93,7 @@ export function planAnswer({ name, namespace, spec }: CanaryInput): PlanAnswer {
 const weightOf = (strategy: Strategy, weight: number): number => (strategy === 'a-b' ? 100 : weight)
 
 export function planText(plan: PlanAnswer): string {
-  const time = (seconds: number): string => formatDuration(seconds * 1_000) || '0s'
+  const time = (seconds: number): string => (seconds === 0 ? '0s' : formatDuration(seconds * 1_000))
   const kind = { weighted: 'canary by weight', 'blue-green': 'Blue/Green', 'a-b': 'A/B test (percent of the requests that match)' }[plan.strategy]
   const step = (one: PlanAnswer['steps'][number]): string =>
     `  ${`+${time(one.at)}`.padEnd(10)} ${String(one.weight).padStart(3)} %  for ${time(one.intervalSeconds)}${one.mirror ? ', mirrored' : ''}${one.hold ? ', then holds until canarygate.dev/resume' : ''}`
@@ -66,6 +105,18 @@ export function planText(plan: PlanAnswer): string {
     `rollback  after ${plan.threshold} failed checks (${plan.failures === 'total' ? 'in all' : 'in a row'}): ${time(plan.rollbackSeconds)} for a version that fails every check`,
     `exposure  at most ${maxWeight} % of requests; bad from the start: ${badFromStart.weight} % for ${time(badFromStart.seconds)}, as much as ${time(badFromStart.fullTrafficSeconds)} of all requests; `
       + `bad at the last step: ${badAtTheEnd.weight} % for ${time(badAtTheEnd.seconds)}, as much as ${time(badAtTheEnd.fullTrafficSeconds)}`,
+    ...judgeText(plan.judge),
     '',
   ].join('\n')
+}
+
+/** At given traffic, the smallest regression that the analysis can tell. */
+function judgeText(judge: PlanAnswer['judge']): readonly string[] {
+  if (!judge) return []
+  const lines = judge.tells.map(({ requestsPerSecond, smallest, tooShort }) => {
+    const found = smallest === null ? 'not even a canary that fails every request' : `a canary that fails ${percent(smallest)} of its requests, or more`
+    const why = tooShort === undefined ? '' : judge.tells.length > 1 ? ' (analysis-too-short-to-tell)' : `\nwarning   analysis-too-short-to-tell: ${tooShort}`
+    return `  ${String(requestsPerSecond).padStart(6)} requests/s  ${found}${why}`
+  })
+  return [`judge     mode ${judge.mode}; beside a primary that fails ${percent(judge.primaryRate)} it tells within these steps, half of the time or more often,`, ...lines]
 }

@@ -100,4 +100,4 @@ export function countsText({ results: [{ name, mode, settings, answers }] }: Cou
   ].join('\n')
 }
 
-const timeText = (seconds: number): string => formatDuration(Math.round(seconds * 1_000)) || '0s'
+const timeText = (seconds: number): string => formatDuration(Math.round(seconds * 1_000))

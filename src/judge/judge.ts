@@ -153,8 +153,8 @@ function answer(before: JudgeState, polled: JudgeState, config: JudgeConfig): Ju
   const suspect = e >= Math.log(1 / config.alpha)
   const worse = polled.worse || (suspect && v >= Math.log(config.leaveOneOut))
   const verdict = verdictOf({ ...polled, worse }, answers, suspect, config)
-  // A mixed poll is no look: it neither adds to a row of Suspects nor ends one.
-  const suspects = polled === before ? before.suspects : verdict === 'Suspect' ? before.suspects + 1 : 0
+  // A mixed poll is no look: it neither adds to a row of suspicions nor ends one. While both arms are bad the suspicion is confirmed, too.
+  const suspects = polled === before ? before.suspects : suspect && !worse ? before.suspects + 1 : 0
   const state = { ...polled, worse, suspects }
   return {
     state,

@@ -6,6 +6,8 @@ import { DOWN } from '#judge/gains.ts'
 const OVERSHOOT = 2.5
 /** The same for a proof of good, where the mixture of eight costs little. */
 const PROOF_OVERSHOOT = 0.5
+/** Polls from the crossing of the bar to the verdict. */
+const LAST_POLLS = 2
 /** p90 of the time to a verdict, in medians. */
 const P90_IN_MEDIANS = 2
 /** A regression worth telling, where nobody says otherwise: so many times the limit. */
@@ -52,7 +54,7 @@ export function planDetection(terms: DetectionTerms): Detection {
   const worse = q * Math.log(rho / tolerance) - (q + p * v) * Math.log((rho + v) / (tolerance + v))
   const material = floor > 0 ? divergence(q, floor) : Infinity
   const canaryRequests = (terms.phi * (Math.log(terms.metrics / terms.alpha) + OVERSHOOT)) / Math.min(worse, material)
-  const medianSeconds = canaryRequests / ((requestsPerSecond * weight) / 100) + 2 * terms.pollSeconds
+  const medianSeconds = canaryRequests / ((requestsPerSecond * weight) / 100) + LAST_POLLS * terms.pollSeconds
   return { kind: 'after', growth: [worse, material], canaryRequests, medianSeconds, p90Seconds: P90_IN_MEDIANS * medianSeconds }
 }
 
@@ -61,8 +63,62 @@ function divergence(q: number, m: number): number {
   return q * Math.log(q / m) + (q >= 1 ? 0 : (1 - q) * Math.log((1 - q) / (1 - m)))
 }
 
+/** One step of an analysis: what share of requests the canary gets, in percent, and for how long. */
+export type PlannedStep = { readonly weight: number; readonly seconds: number }
+type StepTerms = Omit<DetectionTerms, 'weight'>
+
+/** What of the needed evidence these steps gather in the median: at 1 such a canary is found by their end. 0: never. */
+function gathered(terms: StepTerms, steps: readonly PlannedStep[]): number {
+  return steps.reduce((sum, { weight, seconds }) => {
+    const found = planDetection({ ...terms, weight })
+    return found.kind === 'never' ? sum : sum + seconds / (found.medianSeconds - LAST_POLLS * terms.pollSeconds)
+  }, 0)
+}
+
+/** Whether such a canary is found within the steps, in the median. */
+export const isTold = (terms: StepTerms, steps: readonly PlannedStep[]): boolean => gathered(terms, withoutLastPolls(steps, terms.pollSeconds)) >= 1
+
+/** A crossing is seen at the next poll, and confirmed at the one after. */
+function withoutLastPolls(steps: readonly PlannedStep[], pollSeconds: number): readonly PlannedStep[] {
+  let left = LAST_POLLS * pollSeconds
+  return steps.toReversed().map(({ weight, seconds }) => {
+    const used = Math.min(left, seconds)
+    left -= used
+    return { weight, seconds: seconds - used }
+  })
+}
+
+const BISECTIONS = 40
+
+/** Smallest rate of events (0 to 1) that is found within the steps in the median, whatever `canaryRate` says; undefined: not even 1. */
+export function smallestTold(terms: StepTerms, steps: readonly PlannedStep[]): number | undefined {
+  const tells = (canaryRate: number): boolean => isTold({ ...terms, canaryRate }, steps)
+  if (!tells(1)) return undefined
+  let [low, high] = [0, 1]
+  for (let i = 0; i < BISECTIONS; i += 1) {
+    const middle = (low + high) / 2
+    if (tells(middle)) high = middle
+    else low = middle
+  }
+  return high
+}
+
+/** How many times longer each step would have to be; undefined: no time would do. */
+export function timesLonger(terms: StepTerms, steps: readonly PlannedStep[]): number | undefined {
+  if (gathered(terms, steps) === 0) return undefined
+  const tells = (factor: number): boolean => isTold(terms, steps.map(({ weight, seconds }) => ({ weight, seconds: seconds * factor })))
+  let [low, high] = [0, 1]
+  for (; !tells(high); high *= 2) low = high
+  for (let i = 0; i < BISECTIONS; i += 1) {
+    const middle = (low + high) / 2
+    if (tells(middle)) high = middle
+    else low = middle
+  }
+  return high
+}
+
 /** Smallest whole weight (1 to 99 %) at which such a canary is found, in the median, within so many seconds. */
-export function weightFor(terms: DetectionTerms, seconds: number): number | undefined {
+export function weightFor(terms: StepTerms, seconds: number): number | undefined {
   for (let weight = 1; weight < 100; weight += 1) {
     const detection = planDetection({ ...terms, weight })
     if (detection.kind === 'after' && detection.medianSeconds <= seconds) return weight

@@ -1,9 +1,9 @@
 /** What the judge remembers between polls. */
 
 import type { Clumping } from '#judge/clumping.ts'
-import type { JudgedMetric } from '#judge/config.ts'
+import { channelsOf, type JudgeConfig, type JudgedMetric } from '#judge/config.ts'
 import type { Evidence } from '#judge/evidence.ts'
-import type { ChannelCounts } from '#judge/gains.ts'
+import { DOWN, UP_BUCKETS, UP_ERRORS, type ChannelCounts } from '#judge/gains.ts'
 import type { Proof } from '#judge/proof.ts'
 
 /**
@@ -18,7 +18,7 @@ export type JudgeState = {
   readonly weight: number | null
   /** Latched: a canary once found worse stays so for the run. */
   readonly worse: boolean
-  /** How many polls in a row ended in Suspect. */
+  /** How many polls in a row ended with evidence enough but for a confirmation. */
   readonly suspects: number
   /** Totals at this weight, requests counted on the first metric. `expected`: requests the canary should have had. */
   readonly step: { readonly polls: number; readonly seconds: number; readonly requests: number; readonly expected: number }
@@ -66,3 +66,41 @@ export function isBothBad(metric: MetricState, spec: JudgedMetric): boolean {
   const { nc, kc, np, kp } = tailOf(metric)
   return kp >= BOTH_BAD_PRIMARY_EVENTS && kp > spec.limit * np && kc >= 1 && kc > spec.limit * nc
 }
+
+/** Whether a value from outside is a state that the judge with this configuration can go on from. */
+export function isStateOf(value: unknown, config: JudgeConfig): value is JudgeState {
+  return isRecord(value) && (value['weight'] === null || isNumber(value['weight'])) && typeof value['worse'] === 'boolean' && isNumber(value['suspects'])
+    && hasNumbers(value['step'], ['polls', 'seconds', 'requests', 'expected'])
+    && Array.isArray(value['metrics']) && value['metrics'].length === config.metrics.length
+    && value['metrics'].every((metric: unknown, i) => { const spec = config.metrics[i]; return spec !== undefined && isMetricState(metric, spec) })
+}
+
+const COUNTS = ['nc', 'kc', 'np', 'kp'] as const
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+const isNumbers = (value: unknown, lengths: readonly number[]): boolean => Array.isArray(value) && lengths.includes(value.length) && value.every(isNumber)
+const hasNumbers = (value: unknown, keys: readonly string[]): boolean => isRecord(value) && keys.every((key) => isNumber(value[key]))
+
+/** Both wealths are there, or none is yet. */
+function isEvidence(value: unknown, alternatives: number): boolean {
+  if (!isRecord(value) || !isNumber(value['polls'])) return false
+  const lengths = [value['polls'] === 0 ? 0 : alternatives]
+  return isNumbers(value['e'], lengths) && isNumbers(value['v'], lengths)
+}
+
+function isMetricState(value: unknown, spec: JudgedMetric): boolean {
+  const alternatives = spec.kind === 'rate' ? UP_ERRORS.length : UP_BUCKETS.length
+  const isChannel = (channel: unknown): boolean => isRecord(channel) && isEvidence(channel['worse'], alternatives) && isEvidence(channel['material'], alternatives)
+    && isClumping(channel['clumping']) && hasNumbers(channel['seen'], COUNTS)
+  return isRecord(value) && value['name'] === spec.name && isEvidence(value['alone'], UP_ERRORS.length) && isNumbers(value['proof'], [DOWN.length])
+    && Array.isArray(value['tail']) && value['tail'].every((counts: unknown) => hasNumbers(counts, COUNTS))
+    && Array.isArray(value['channels']) && value['channels'].length === channelsOf(spec) && value['channels'].every(isChannel)
+}
+
+/** Whether a value from outside tells how events come in bunches. */
+export const isClumping = (value: unknown): value is Clumping =>
+  hasNumbers(value, ['num', 'den']) && isRecord(value) && (value['last'] === undefined || isNumbers(value['last'], [2]))
+
+/** Whether anything but clumps has been learnt. */
+export const hasEvidence = (state: JudgeState): boolean =>
+  state.worse || state.metrics.some(({ channels, alone }) => alone.polls > 0 || channels.some(({ worse }) => worse.polls > 0))

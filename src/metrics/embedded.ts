@@ -52,6 +52,8 @@ export type RoundTerms = {
   readonly nowMs: number
   /** A pod's latency counts once it has been ready for so long. */
   readonly warmUpSeconds?: number
+  /** The baseline is not this agent's own: it only counts if no pod changed since. */
+  readonly isTakenOver?: boolean
   /** How far back measurements may look. */
   readonly windowSeconds?: number
 }
@@ -132,7 +134,7 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
   if (!last) return { state: next, problems }
   const seconds = at - last.errors.canary.since
   if (seconds > MAX_GAP_POLLS * terms.pollSeconds) return { state: next, problems: [...problems, `${Math.round(seconds)} s without a complete scrape are lost`] }
-  if (seconds > STEADY_GAP_POLLS * terms.pollSeconds && !samePods(last.errors, errors)) return { state: next, problems: [...problems, `${Math.round(seconds)} s are lost: pods changed while nobody looked`] }
+  if ((terms.isTakenOver || seconds > STEADY_GAP_POLLS * terms.pollSeconds) && !samePods(last.errors, errors)) return { state: next, problems: [...problems, `${Math.round(seconds)} s are lost: pods changed while nobody looked`] }
   if (seconds <= 0) return { state: next, problems: [...problems, 'the clock went back'] }
   const changed = new Set(Object.keys(sources).filter((pod) => Object.hasOwn(last.sources, pod) && last.sources[pod] !== sources[pod]))
   const errorIncrease = mapArms((arm) => increase(forget(last.errors[arm], changed), errors[arm]))

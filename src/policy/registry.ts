@@ -14,6 +14,7 @@ import { alertSeverity } from '#policy/rules/alert-severity.ts'
 import { analysisPresent } from '#policy/rules/analysis-present.ts'
 import { autoscalerReplicas } from '#policy/rules/autoscaler-replicas.ts'
 import { autoscalerTarget } from '#policy/rules/autoscaler-target.ts'
+import { baselineUnsupported } from '#policy/rules/baseline-unsupported.ts'
 import { crossNamespace } from '#policy/rules/cross-namespace.ts'
 import { delegation } from '#policy/rules/delegation.ts'
 import { duplicateMetrics } from '#policy/rules/duplicate-metrics.ts'
@@ -36,6 +37,7 @@ import { inlineQuery } from '#policy/rules/inline-query.ts'
 import { intervalAndThresholdGiven } from '#policy/rules/interval-and-threshold-given.ts'
 import { intervalFormat } from '#policy/rules/interval-format.ts'
 import { intervalTooShort } from '#policy/rules/interval-too-short.ts'
+import { judgeNeedsLimit } from '#policy/rules/judge-needs-limit.ts'
 import { knativeTarget } from '#policy/rules/knative-target.ts'
 import { largeFirstStep } from '#policy/rules/large-first-step.ts'
 import { lenientSuccessRate } from '#policy/rules/lenient-success-rate.ts'
@@ -95,6 +97,7 @@ export const RULES: readonly Rule[] = [
   analysisPresent,
   autoscalerReplicas,
   autoscalerTarget,
+  baselineUnsupported,
   crossNamespace,
   delegation,
   duplicateMetrics,
@@ -117,6 +120,7 @@ export const RULES: readonly Rule[] = [
   intervalAndThresholdGiven,
   intervalFormat,
   intervalTooShort,
+  judgeNeedsLimit,
   knativeTarget,
   largeFirstStep,
   lenientSuccessRate,

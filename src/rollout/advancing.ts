@@ -3,6 +3,7 @@ import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
 import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
 import { closedGate, consult, told } from '#rollout/hooks.ts'
 import { goHome } from '#rollout/keeping.ts'
+import { afterRun } from '#rollout/judging.ts'
 import { mirrors, planOf, type Plan, type PlanStep } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { canaryReplicas, isCanaryScaled } from '#rollout/routing.ts'
@@ -90,7 +91,7 @@ export function isOtherStrategy(status: CanaryStatus, plan: Plan): boolean {
 /** The same revision from the beginning: no weight, no counters but the failed checks. */
 export function startOver(before: CanaryStatus, seen: Seen, now: number, item: News, failedChecks = before.failedChecks ?? 0): Decision {
   const status = withGate(enter(before, 'Progressing', now, { failedChecks, canaryWeight: 0, iterations: 0 }), {
-    step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, released: undefined, judge: undefined, routesAt: undefined,
+    step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, released: undefined, judge: afterRun(before), routesAt: undefined,
   })
   return { status, effects: goHome(seen), news: [item], wakeAt: now }
 }

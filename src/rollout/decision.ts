@@ -53,6 +53,10 @@ export type JudgementSeen = {
   readonly mode: 'warn' | 'enforce'
   readonly verdict: 'Worse' | 'NoData' | 'BothBad' | 'Suspect' | 'Good' | 'Undecided'
   readonly words: string
+  /** What another agent needs to go on from here. */
+  readonly record?: { readonly state: string; readonly memory: string }
+  /** Why this analysis cannot tell a regression that matters, as far as is known by now. */
+  readonly tooShort?: string | undefined
 }
 
 /** A hook to be called; `phase` goes into its payload. */

@@ -3,6 +3,7 @@ import { planFor, startOver } from '#rollout/advancing.ts'
 import { beforeTraffic } from '#rollout/before-traffic.ts'
 import { because, firstCommand, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
+import { afterRun } from '#rollout/judging.ts'
 import { goHome, keep, plus } from '#rollout/keeping.ts'
 import { positionOf } from '#rollout/plan.ts'
 import { stableAgain } from '#rollout/resting.ts'
@@ -33,7 +34,7 @@ function superseded(before: CanaryStatus, seen: Seen, target: TargetSeen, now: n
   const status = withGate(
     enter(before, 'Progressing', now, { lastAppliedSpec: target.revision, failedChecks: 0, canaryWeight: 0, iterations: 0 }),
     {
-      step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, judge: undefined, bypass: undefined, released: undefined,
+      step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, judge: afterRun(before), bypass: undefined, released: undefined,
       hooksAt: undefined, routesAt: undefined, requestedBy: target.requestedBy,
     },
   )

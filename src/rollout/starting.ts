@@ -3,6 +3,7 @@ import { planFor } from '#rollout/advancing.ts'
 import { because, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, Effect, HoldSeen, News, Seen, TargetSeen } from '#rollout/decision.ts'
 import { closedGate, consult, told } from '#rollout/hooks.ts'
+import { afterRun } from '#rollout/judging.ts'
 import { canaryReplicas } from '#rollout/routing.ts'
 import { canaryOf, earlier, enter, normal, once, phaseOf, primaryOf, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
@@ -56,7 +57,7 @@ function begun(rest: Decision, seen: Seen, target: TargetSeen, now: number, comm
   const status: CanaryStatus = withGate(
     enter(rest.status, 'Progressing', now, { lastAppliedSpec: target.revision, failedChecks: 0, canaryWeight: 0, iterations: 0 }),
     {
-      step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, paused: undefined, judge: undefined, released: undefined, hooksAt: undefined,
+      step: -1, nextCheckAt: undefined, readyAt: undefined, reason: undefined, paused: undefined, judge: afterRun(rest.status), released: undefined, hooksAt: undefined,
       queuedAt: undefined, bypass: command?.command === 'promote' ? because(command) : undefined,
       requestedBy: target.requestedBy, rolledBackRevision: command ? undefined : rest.status.gate?.rolledBackRevision,
     },

@@ -2,6 +2,7 @@ import type { CanaryStatus, Phase } from '#api/canary.ts'
 import { initializing } from '#rollout/adopting.ts'
 import { refuse, takenOf } from '#rollout/commands.ts'
 import type { Decision, HookCall, PhaseStep, Seen } from '#rollout/decision.ts'
+import { recorded } from '#rollout/judging.ts'
 import { progressing } from '#rollout/progressing.ts'
 import { finalising, promoting } from '#rollout/promoting.ts'
 import { resting } from '#rollout/resting.ts'
@@ -33,7 +34,7 @@ export function step(status: CanaryStatus, seen: Seen, now: number): Decision {
   return {
     ...decision,
     effects: seen.deleting ? decision.effects : [...decision.effects, ...taken.effects],
-    status: settled(status, asking(decision.status, decision.effects), seen, now),
+    status: settled(status, recorded(status, asking(decision.status, decision.effects), seen, now), seen, now),
   }
 }
 

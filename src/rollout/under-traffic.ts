@@ -2,6 +2,7 @@ import type { CanaryStatus } from '#api/canary.ts'
 import { advance, conclude, isOtherStrategy, planFor, routesOf, startOver } from '#rollout/advancing.ts'
 import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
 import { closedGate, consult, consultRollback, hookFailed, told, toldOf } from '#rollout/hooks.ts'
+import { checkEarly, doubtOf, isProvedWorse, mayCheckEarly, openQuestion, warned } from '#rollout/judging.ts'
 import { positionOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
@@ -25,14 +26,18 @@ export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Dec
     return rollBack(before, seen, now, { message: `canary deployment ${targetOf(seen)} not ready: ${canary.readiness.reason}`, isUnready: true })
   }
   if (seen.endpoints.canary === 0 && routes.canary > 0) return withoutPods(before, seen, plan, now)
-  if (seen.judgement?.verdict === 'Worse' && seen.judgement.mode === 'enforce') {
-    return rollBack(before, seen, now, { message: seen.judgement.words, isWorse: true })
-  }
+  if (seen.judgement && isProvedWorse(seen)) return rollBack(before, seen, now, { message: seen.judgement.words, isWorse: true })
   if (before.gate?.bypass && canary.readiness.ready) return promote(before, seen, now)
 
   const replicas = canaryReplicas(seen, routes.canary)
   const size: Effect[] = !isCanaryScaled(seen) && canary.replicas !== replicas ? [{ kind: 'scale', role: 'canary', replicas }] : []
+  const word = warned(routing.status, seen)
+  if (word) return { ...word, effects: [...routing.effects, ...size], wakeAt: now }
   const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
+  if (now < dueAt && routing.isInForce && size.length === 0 && seen.judgement && mayCheckEarly(before, seen, plan)) {
+    const item = normal('CanaryProvedGood', `${canaryOf(seen)}: ${seen.judgement.words}; its check comes early`)
+    return { status: checkEarly(routing.status, now), effects: routing.effects, news: [item], wakeAt: now }
+  }
   if (now < dueAt) return { status: routing.status, effects: [...routing.effects, ...size], news: [], wakeAt: earlier(dueAt, routing.wakeAt) }
   if (!routing.isInForce || size.length > 0) {
     // What was measured so far may have been measured at other weights, or on fewer pods than the next step needs.
@@ -88,37 +93,31 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const doubt = doubtOf(seen)
   if (doubt) return heard(stayOnce(again, doubt))
 
-  const counted = seen.spec.gate?.failures === 'consecutive' ? { ...before, failedChecks: 0 } : before
+  const open = openQuestion(before, seen)
+  if (open.waits) return heard(stay(withGate(open.status, { nextCheckAt: timestamp(later) }), open.news))
+  const counted = seen.spec.gate?.failures === 'consecutive' ? { ...open.status, failedChecks: 0 } : open.status
+  const answered = (decision: Decision): Decision => heard(told(decision, open.news))
   const passed = withGate(counted, { nextCheckAt: timestamp(later) })
   const held = heldBy(before, seen)
-  if (held) return heard(stayOnce(passed, held))
+  if (held) return answered(stayOnce(passed, held))
   if (step?.hold && before.gate?.released !== index) {
-    return heard(stayOnce(passed, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`)))
+    return answered(stayOnce(passed, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`)))
   }
   if (plan.strategy === 'weighted' && !step?.mirror) {
     const increase = consult(seen, 'confirm-traffic-increase', 'Progressing')
     if (increase.kind === 'pending') return { status: before, effects: [], news: [], wakeAt: undefined, asks: increase.asks }
     if (increase.kind === 'failed') {
       const closed = closedGate('CanaryIncreaseHeld', `Halt ${canaryOf(seen)} advancement waiting for traffic increase approval ${increase.hook.name}`, increase.hook)
-      return heard(stay(passed, [...increase.news, closed]))
+      return answered(stay(passed, [...increase.news, closed]))
     }
-    return heard(told(proceed(counted, seen, plan, index, now), increase.news))
+    return answered(told(proceed(counted, seen, plan, index, now), increase.news))
   }
-  return heard(proceed(counted, seen, plan, index, now))
+  return answered(proceed(counted, seen, plan, index, now))
 }
 
 /** To the next step, or to the verdict. */
 export function proceed(status: CanaryStatus, seen: Seen, plan: Plan, index: number, now: number): Decision {
   return index + 1 < plan.steps.length ? advance(status, seen, plan, index + 1, now) : conclude(status, seen, plan, now)
-}
-
-/** What keeps the weight from rising although the thresholds pass: holds, never a rollback. */
-function doubtOf(seen: Seen): News | undefined {
-  if (!seen.judgement || seen.judgement.mode !== 'enforce') return undefined
-  const { verdict, words } = seen.judgement
-  if (verdict === 'Suspect') return warning('CanarySuspect', `Halt ${canaryOf(seen)} advancement: ${words}`)
-  if (verdict === 'NoData') return warning('CanaryNoTraffic', `Halt ${canaryOf(seen)} advancement: ${words}`, 'warn')
-  return undefined
 }
 
 /** What both arms suffer is no fault of the new revision: it holds, and no failed check counts meanwhile. */

@@ -160,6 +160,63 @@ test('an equal canary is not rolled back by the judge', async (t) => {
   t.match(summary(world), { phase: 'Succeeded', primary: 'cart:2' })
 })
 
+/** Milliseconds from the first weight to the rollback of a canary that fails three times as often as the primary. */
+async function timeToProof(disturb?: (world: World) => Promise<void>): Promise<{ readonly ms: number; readonly world: World }> {
+  const world = await adopted({ spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { interval: '15s', threshold: 5, stepWeight: 2, maxWeight: 40 } })
+  const begun = world.clock.now()
+  world.metrics.page = (pod) => {
+    const served = Math.round((world.clock.now() - begun) / 10)
+    const failed = Math.round(served * (pod.metadata.labels?.['canarygate.dev/role'] === 'canary' ? 0.011 : 0.005))
+    return `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - failed}\nhttp_requests_total{code="500"} ${failed}\n`
+  }
+  world.setImage('cart:2')
+  await world.run({ until: () => world.status().canaryWeight === 2 })
+  const from = world.clock.now()
+  if (disturb) {
+    await world.pass(80_000)
+    if (world.status().phase !== 'Progressing') throw new Error('it was proved before it could be disturbed')
+    await disturb(world)
+  }
+  await world.run()
+  return { ms: world.reasons().includes('CanaryProvedWorse') ? world.clock.now() - from : Infinity, world }
+}
+
+test('evidence costs no writes of its own in steps of a minute', async (t) => {
+  const world = await adopted({ spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { interval: '1m', threshold: 5, stepWeight: 10, maxWeight: 50 } })
+  const begun = world.clock.now()
+  world.metrics.page = () => `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${Math.round((world.clock.now() - begun) / 10)}\n`
+  world.setImage('cart:2')
+  const statusWrites = () => ofKind(world, 'Canary').filter(({ subresource }) => subresource === 'status').length
+  const counts: number[] = []
+  for (const weight of [10, 20, 30, 40, 50]) {
+    await world.run({ until: () => world.status().canaryWeight === weight })
+    counts.push(statusWrites())
+  }
+  t.match(world.status().gate?.judge, { verdict: /./, words: /./, state: /./ })
+  const perStep = counts.slice(1).map((count, i) => count - (counts[i] ?? 0))
+  t.ok(Math.max(...perStep) <= 2, perStep.join())
+  await world.run()
+  t.match(world.status(), { phase: 'Succeeded', gate: { judge: { verdict: /./, memory: /./ } } })
+  t.equal(world.status().gate?.judge?.state, undefined, 'the evidence goes with the run')
+})
+
+test('an agent that takes over in mid-run goes on with the evidence', async (t) => {
+  const undisturbed = await timeToProof()
+  const crashed = await timeToProof(async (world) => {
+    world.crash()
+    await world.pass(1_000)
+  })
+  t.ok(undisturbed.ms < Infinity)
+  t.ok(crashed.world.lines.some(({ msg }) => msg === 'the evidence of the run was taken over'))
+  t.ok(crashed.ms < undisturbed.ms + 25_000, `${crashed.ms} ms, undisturbed ${undisturbed.ms} ms`)
+  const forgetful = await timeToProof(async (world) => {
+    world.crash()
+    world.edit('Canary', 'cart', (canary) => ({ ...canary, status: { ...canary.status, gate: { ...canary.status?.gate, judge: {} } } }))
+    await world.pass(1_000)
+  })
+  t.ok(forgetful.ms > undisturbed.ms + 40_000, `without it ${forgetful.ms} ms`)
+})
+
 test('a restart restarts the primary, without an analysis', async (t) => {
   const world = await adopted()
   const at = '2026-01-01T01:00:00Z'

@@ -10,7 +10,7 @@ import { createLogLines } from '../kube/log-lines.ts'
 import { canary } from './world.ts'
 
 const START = Date.UTC(2026, 0, 1)
-const RUNNING: CanaryStatus = { phase: 'Progressing', lastAppliedSpec: 'r2' }
+const RUNNING: CanaryStatus = { phase: 'Progressing', lastAppliedSpec: 'r2', gate: { step: 0 } }
 const KEY = 'shop/cart'
 
 const pod = (role: 'primary' | 'canary', ip: string): KubeObject => ({
@@ -23,21 +23,21 @@ const pod = (role: 'primary' | 'canary', ip: string): KubeObject => ({
 })
 
 /** Pods answer what `failing` makes of their role: ten requests a second, with that share of failures. */
-function scene({ failing = () => 0, pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {} }: {
-  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: readonly KubeObject[]; readonly gate?: Canary['spec']['gate']
+function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {} }: {
+  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: () => readonly KubeObject[]; readonly gate?: Canary['spec']['gate']
 } = {}) {
   let at = START
   const urls: string[] = []
   const http: Http = async ({ url }) => {
     urls.push(url)
     const { hostname } = new URL(url)
-    const share = failing(hostname === '10.0.0.1' ? 'primary' : 'canary', hostname)
+    const share = failing(['10.0.0.1', '10.0.0.9'].includes(hostname) ? 'primary' : 'canary', hostname)
     if (share === 'down') throw new Error('connect ECONNREFUSED')
     const served = (at - START) / 100
     return { status: 200, body: `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - Math.round(served * share)}\nhttp_requests_total{code="500"} ${Math.round(served * share)}\n` }
   }
   const { log, lines } = createLogLines()
-  const vigil = createVigil({ http, log, now: () => at, caches: { pods: () => pods } as unknown as Caches })
+  const vigil = createVigil({ http, log, now: () => at, caches: { pods } as unknown as Caches })
   const object = (status: CanaryStatus): Canary => ({ ...canary({ spec: { gate }, analysis: { metrics: [{ name: 'request-success-rate', thresholdRange: { min: 99 } }] } }), status })
   const look = (status: CanaryStatus = RUNNING, weight = 50, more: Partial<Seen> = {}, why?: 'decision') =>
     vigil.look(object(status), { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 100 - weight, canary: weight, mirror: false }, ...more } as Seen, why)
@@ -89,7 +89,7 @@ test('one bad pod of four is named, a bad release is not blamed on one', async (
     { failing: (_: string, ip: string) => (ip === '10.0.0.4' ? 1 : 0), named: /nearly all of it in pod canary-10\.0\.0\.4, which fails 100 % of 300 requests; the other 3 0 % of 900$/ },
     { failing: (role: string) => (role === 'canary' ? 1 : 0), named: undefined },
   ]) {
-    const { vigil, look, pass } = scene({ failing, pods, gate: { judge: { mode: 'enforce' } } })
+    const { vigil, look, pass } = scene({ failing, pods: () => pods, gate: { judge: { mode: 'enforce' } } })
     let last = (await look()).judgement
     for (let round = 0; round < 6; round += 1) {
       pass(5_000)
@@ -157,6 +157,62 @@ test('another revision, and a forgotten Canary, begin with nothing known', async
   t.not(vigil.measure(KEY, 'request-success-rate', 'canary', 60)?.kind, 'value')
   vigil.forget(KEY)
   t.equal(vigil.measure(KEY, 'request-success-rate', 'canary', 60), undefined)
+})
+
+test('after some seconds of traffic it is said that the analysis is too short to tell, until the status says so', async (t) => {
+  const { look, pass } = scene()
+  const words: (string | undefined)[] = []
+  for (let round = 0; round < 8; round += 1) {
+    words.push((await look()).judgement?.tooShort)
+    pass(5_000)
+  }
+  t.same(words.slice(0, 6), [undefined, undefined, undefined, undefined, undefined, undefined])
+  t.match(words[7], /^at 20 requests\/s, telling 98 % success from the primary's 100 % needs about .* of 50 % weight, and this analysis lasts 10s in all: it can tell nothing; an interval 8 times as long would do$/)
+  t.equal((await look({ ...RUNNING, gate: { step: 0, judge: { told: ['CanaryAnalysisTooShort'] } } })).judgement?.tooShort, undefined)
+})
+
+/** The status as the core writes it while the run goes on. */
+const recordedIn = (judgement: Awaited<ReturnType<ReturnType<typeof scene>['look']>>['judgement'], step = 0): CanaryStatus => ({ ...RUNNING, gate: { step, judge: { ...judgement?.record } } })
+
+test('another agent goes on with the evidence, and counts the stretch since the last poll', async (t) => {
+  const failing = (role: string) => (role === 'canary' ? 0.1 : 0)
+  const { look, pass, vigil, lines } = scene({ failing })
+  let status = RUNNING
+  for (let round = 0; round < 3; round += 1) {
+    status = recordedIn((await look(status)).judgement)
+    pass(5_000)
+  }
+  const before = (await look(status)).judgement
+  vigil.takeOver()
+  pass(8_000)
+  const taken = (await look(recordedIn(before))).judgement
+  t.ok(lines.some(({ msg }) => msg === 'the evidence of the run was taken over'))
+  t.match(before?.words, /canary fails .* of 150 requests/)
+  t.match(taken?.words, /canary fails .* of 230 requests/)
+})
+
+test('counters of pods that are not there any more are not gone on from', async (t) => {
+  let pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')]
+  const { look, pass, vigil } = scene({ failing: (role) => (role === 'canary' ? 0.1 : 0), pods: () => pods })
+  await look()
+  pass(5_000)
+  const before = (await look()).judgement
+  vigil.takeOver()
+  pods = [pod('primary', '10.0.0.1'), pod('primary', '10.0.0.9'), pod('canary', '10.0.0.2')]
+  pass(5_000)
+  t.equal((await look(recordedIn(before))).judgement?.words, before?.words, 'the stretch is lost')
+})
+
+test('a run that begins anew has an error rate of its own', async (t) => {
+  const { look, pass } = scene({ failing: (role) => (role === 'canary' ? 0.3 : 0) })
+  let last = (await look()).judgement
+  for (let round = 0; round < 12 && last?.verdict !== 'Worse'; round += 1) {
+    pass(5_000)
+    last = (await look()).judgement
+  }
+  t.equal(last?.verdict, 'Worse')
+  pass(5_000)
+  t.notMatch((await look(recordedIn(last, -1), 0)).judgement, { verdict: 'Worse' })
 })
 
 test('a Canary that a person wrote is warned about, one of the agent\'s is judged, unless it says otherwise', async (t) => {

@@ -139,6 +139,13 @@ test('a dead canary is suspect at the first poll, worse at the confirmation', as
   t.equal(judge(second.state, { ...HEALTHY, mixed: true }, ERRORS).verdict, 'Worse', 'in a mixed poll, too')
 })
 
+test('a dead canary beside a primary over its limit is confirmed as soon', async (t) => {
+  const first = run([poll(errors(50, 50, 450, 9))])
+  t.equal(first.verdict, 'BothBad')
+  t.equal(secondsToNextPoll(first.state, 0.1, ERRORS), 1)
+  t.equal(judge(first.state, poll(errors(10, 10, 90, 2), { seconds: 1 }), ERRORS).verdict, 'Worse')
+})
+
 test('confirmation polls end after three in a row', async (t) => {
   let state = run([HEALTHY, poll(errors(50, 12, 450, 2))]).state
   const pauses: number[] = []

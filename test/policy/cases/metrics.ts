@@ -27,6 +27,22 @@ export const metricCases: Readonly<Record<string, Cases>> = {
       { name: 'a query and a template', analysis: own({ query: 'vector(1)', templateRef }), fields: ['spec.analysis.metrics[0]'] },
     ],
   },
+  'baseline-unsupported': {
+    valid: [{ name: 'none asked for' }],
+    invalid: [{ name: 'fresh pods asked for', spec: { gate: { baseline: { replicas: 1 } } }, fields: ['spec.gate.baseline'] }],
+  },
+  'judge-needs-limit': {
+    valid: [
+      { name: 'a limit', spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { ...rate({ thresholdRange: { min: 99 } }), stepWeight: 10, maxWeight: 100 } },
+      { name: 'a limit for the error rate', spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { ...errors({ thresholdRange: { max: 1 } }), stepWeight: 10, maxWeight: 100 } },
+      { name: 'weights that leave a primary', spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { ...duration({ thresholdRange: { max: 500 } }), stepWeight: 10, maxWeight: 80 } },
+      { name: 'a judge that only warns', analysis: { ...duration({ thresholdRange: { max: 500 } }), stepWeight: 10, maxWeight: 100 } },
+    ],
+    invalid: [
+      { name: 'all weight and no limit', spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { ...duration({ thresholdRange: { max: 500 } }), stepWeight: 10, maxWeight: 100 }, fields: ['spec.analysis.metrics'] },
+      { name: 'the same on a Canary that the agent wrote', spec: { gate: { generated: true } }, analysis: { ...duration({ thresholdRange: { max: 500 } }), stepWeight: 30, maxWeight: 90 }, fields: ['spec.analysis.metrics'] },
+    ],
+  },
   'metric-threshold': {
     valid: [{ name: 'a minimum' }, { name: 'the older form', analysis: rate({ threshold: 99 }) }, { name: 'a range', analysis: own({ templateRef, thresholdRange: { min: 1, max: 2 } }) }],
     invalid: [
