@@ -1,166 +1,185 @@
 /**
  * Simulated releases: how often a good one is rolled back, how soon a bad one, and what Flagger's and Argo's counting rules do with the
- * same. `node bench/judge/simulate.ts [runs per cell] [seed]`; thousands of runs for tables, the default is a smoke test.
+ * same. `node bench/judge/simulate.ts [runs per cell] [seed] [group...]`; thousands of runs for tables, the default is a smoke test.
+ * `group:text` chooses the cells with that text in their names.
+ * Each line is a cell; the last column is what the settings promise for it, from the simulations that they were chosen by.
  */
 
 import { argv } from 'node:process'
-import { binomial, createRandom, geometric, poisson, type Random } from './random.ts'
+import { createRandom, interval, type Random } from './random.ts'
+import {
+  BASE, countingRelease, ERRORS_CONFIG, HOUR, judgeRelease, latencyConfig, LIMIT, MAX_WEIGHT, stairs, STEP_SECONDS, type Outcome, type World,
+} from './release.ts'
 import { createConfig, type JudgeConfig } from '#judge/config.ts'
-import type { PodCounts } from '#judge/clumping.ts'
-import { createState, judge, memoryOf, secondsToNextPoll } from '#judge/judge.ts'
 import type { Memory } from '#judge/state.ts'
 
 const RUNS = Number(argv[2] ?? 20)
 const SEED = Number(argv[3] ?? 1)
-const HOUR = 3_600
-const PRIMARY_PODS = 3
-const LIMIT = 0.01
-const BASE = 0.005
-/** A second metric takes its share of alpha, as in a release with errors and latency. It is never worse here. */
-const SLOW = 0.05
+const CHOSEN = argv.slice(4).map((argument) => argument.split(':'))
 
-const CONFIG = createConfig({ metrics: [{ name: 'errors', kind: 'rate', limit: LIMIT }, { name: 'slow', kind: 'rate', limit: 0.2 }] })
-
-type World = {
-  /** Requests per second of both arms. */
-  readonly rps: number
-  /** Canary's weight in percent at a second. */
-  readonly weight: (second: number) => number
-  /** Failure rates at a second. */
-  readonly primary: (second: number) => number
-  readonly canary: (second: number) => number
-  /** Mean size of a bunch of failures; 1 means independent. */
-  readonly bunch?: number
-  readonly seconds: number
-}
-
-type Outcome = { readonly rolledBackAt: number | undefined; readonly failed: number; readonly memory: Memory }
+const isChosen = (group: string, cell?: string): boolean =>
+  CHOSEN.length === 0 || CHOSEN.some(([name, text]) => name === group && (cell === undefined || text === undefined || cell.includes(text)))
+let group = ''
 
 const constant = (value: number) => () => value
-
-/** One request stream's failures: bunches that arrive as often as the rate says, each as large as luck says. */
-function failures(n: number, rate: number, bunch: number, random: Random): number {
-  if (bunch <= 1 || rate >= 0.5) return binomial(n, rate, random)
-  let total = 0
-  for (let i = poisson((n * rate) / bunch, random); i > 0; i -= 1) total += geometric(bunch, random)
-  return Math.min(n, total)
-}
-
-function judgeRelease(world: World, random: Random, config: JudgeConfig, memory: Memory = {}): Outcome {
-  let state = createState(config, memory)
-  let now = 0
-  let failed = 0
-  while (now < world.seconds) {
-    const weight = world.weight(now)
-    const seconds = Math.min(secondsToNextPoll(state, 0, config), world.seconds - now)
-    const nc = poisson((world.rps * seconds * weight) / 100, random)
-    const kc = failures(nc, world.canary(now), world.bunch ?? 1, random)
-    const pods = Array.from({ length: PRIMARY_PODS }, (): PodCounts => {
-      const n = poisson((world.rps * seconds * (100 - weight)) / 100 / PRIMARY_PODS, random)
-      return [n, failures(n, world.primary(now), world.bunch ?? 1, random)]
-    })
-    const np = pods.reduce((sum, [n]) => sum + n, 0)
-    const kp = pods.reduce((sum, [, k]) => sum + k, 0)
-    const slow = { nc, kc: binomial(nc, SLOW, random), np, kp: binomial(np, SLOW, random) }
-    now += seconds
-    failed += kc
-    const answer = judge(state, { seconds, weight, metrics: { errors: { nc, kc, np, kp, pods }, slow } }, config)
-    state = answer.state
-    if (answer.verdict === 'Worse') return { rolledBackAt: now, failed, memory: memoryOf(state) }
-  }
-  return { rolledBackAt: undefined, failed, memory: memoryOf(state) }
-}
-
-const STEP_SECONDS = 60
-const MAX_WEIGHT = 50
-
-/** A rule that looks once a minute at the canary's success rate: Flagger's gives up at the fifth failed check, Argo's default at the first. */
-function countingRelease(world: Omit<World, 'weight' | 'seconds'>, failuresAllowed: number, random: Random): Omit<Outcome, 'memory'> {
-  let weight = 10
-  let failed = 0
-  let failedChecks = 0
-  for (let now = STEP_SECONDS; ; now += STEP_SECONDS) {
-    // Flagger counts first and acts at the next tick.
-    if (failuresAllowed > 0 && failedChecks >= failuresAllowed) return { rolledBackAt: now, failed: failed + countFailures(world, weight, random).k }
-    const { n, k } = countFailures(world, weight, random)
-    failed += k
-    if (n === 0 || k / n > LIMIT) failedChecks += 1
-    else if (weight >= MAX_WEIGHT) return { rolledBackAt: undefined, failed }
-    else weight += 10
-    if (failuresAllowed === 0 && failedChecks > 0) return { rolledBackAt: now, failed }
-  }
-}
-
-function countFailures(world: Omit<World, 'weight' | 'seconds'>, weight: number, random: Random): { n: number; k: number } {
-  const n = poisson((world.rps * STEP_SECONDS * weight) / 100, random)
-  return { n, k: failures(n, world.canary(0), world.bunch ?? 1, random) }
-}
-
-const median = (values: readonly number[], at = 0.5): number => values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * at))] ?? Number.NaN
-const percentOf = (part: number): string => `${((100 * part) / RUNS).toFixed(part > 0 && part * 100 < RUNS ? 2 : 0)} %`
+const GOOD: World = { rps: 100, seconds: HOUR, weight: constant(10), primary: constant(BASE), canary: constant(BASE) }
+const both = (rate: (second: number) => number) => ({ primary: rate, canary: rate })
 const print = (...cells: readonly string[]): void => console.log(`| ${cells.join(' | ')} |`)
+const median = (values: readonly number[], at = 0.5): number => values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * at))] ?? Number.NaN
 
-let seed = SEED
+function percent(part: number): string {
+  const digits = (value: number): string => (100 * value).toFixed(value > 0 && value < 0.1 ? 2 : 0)
+  const [low, high] = interval(part, RUNS)
+  return part === 0 ? `0 (below ${digits(high)} %)` : part === RUNS ? '100 %' : `${digits(part / RUNS)} % (${digits(low)}-${digits(high)})`
+}
+
 /** Every cell has its own stream, so that adding one leaves the others as they were. */
-function repeat<T>(run: (random: Random) => T): readonly T[] {
-  seed += 1
-  const random = createRandom(seed * 7_919)
+function repeat<T>(name: string, run: (random: Random) => T): readonly T[] {
+  let seed = SEED
+  for (const letter of name) seed = (Math.imul(seed, 31) + letter.charCodeAt(0)) >>> 0
+  const random = createRandom(seed)
   return Array.from({ length: RUNS }, () => run(random))
 }
 
-function goodReleases(): void {
-  print('the release is fine, and', 'wrong rollbacks in an hour')
-  print('---', '---')
-  const fine: readonly (readonly [string, Partial<World>])[] = [
-    ...([[2, 50], [10, 20], [100, 10], [1_000, 5]] as const).map(([rps, share]) => [`nothing happens, ${rps} rps, ${share} %`, { rps, weight: constant(share) }] as const),
-    ['weights 10 to 50', { weight: (second) => Math.min(50, 10 + 10 * Math.floor(second / 60)) }],
-    ['both arms fail for 60 s', { primary: (second) => (second >= 600 && second < 660 ? 1 : BASE), canary: (second) => (second >= 600 && second < 660 ? 1 : BASE) }],
-    ['canary exactly 1.5 times worse', { canary: constant(1.5 * BASE) }],
-    ['bunches of 5, first release ever', { bunch: 5 }],
-    ['bunches of 20, first release ever', { bunch: 20 }],
-  ]
-  for (const [name, more] of fine) {
-    const world: World = { rps: 100, weight: constant(10), primary: constant(BASE), canary: constant(BASE), seconds: HOUR, ...more }
-    print(name, percentOf(repeat((random) => judgeRelease(world, random, CONFIG)).filter(({ rolledBackAt }) => rolledBackAt !== undefined).length))
-  }
-  const clumped: World = { rps: 100, weight: constant(10), primary: constant(BASE), canary: constant(BASE), bunch: 5, seconds: HOUR }
-  const remembered = repeat((random) => judgeRelease(clumped, random, CONFIG, judgeRelease({ ...clumped, seconds: 600 }, random, CONFIG).memory))
-  print('bunches of 5, remembered from 10 minutes', percentOf(remembered.filter(({ rolledBackAt }) => rolledBackAt !== undefined).length))
+/** Good releases: how many are rolled back. */
+function wrong(name: string, more: Partial<World>, promised: string, config: JudgeConfig = ERRORS_CONFIG, remembered = 0): void {
+  if (!isChosen(group, name)) return
+  const world = { ...GOOD, ...more }
+  const outcomes = repeat(name, (random) => {
+    const memory: Memory = remembered > 0 ? judgeRelease({ ...world, seconds: remembered }, random, config).memory : {}
+    return judgeRelease(world, random, config, memory)
+  })
+  print(name, percent(outcomes.filter(({ rolledBackAt }) => rolledBackAt !== undefined).length), promised)
 }
 
-function badReleases(): void {
-  const rates = [1, 0.2, 0.05, 0.02, 0.015]
-  print('seconds until rollback, median / p90', ...rates.map((rate) => `${rate * 100} % fail`))
-  print('---', ...rates.map(() => '---'))
-  for (const [rps, share] of [[1_000, 10], [100, 10], [100, 5], [10, 20], [2, 50]] as const) {
-    print(`${rps} rps, ${share} %`, ...rates.map((rate) => {
-      const world: World = { rps, weight: constant(share), primary: constant(BASE), canary: constant(rate), seconds: HOUR }
-      const found = repeat((random) => judgeRelease(world, random, CONFIG).rolledBackAt ?? Infinity)
-      return [0.5, 0.9].map((at) => String(median(found, at)).replace('Infinity', '-')).join(' / ')
-    }))
-  }
+/** Bad releases: when they are found. */
+function found(name: string, more: Partial<World>, promised: string, config: JudgeConfig = ERRORS_CONFIG): void {
+  if (!isChosen(group, name)) return
+  const times = repeat(name, (random) => judgeRelease({ ...GOOD, ...more }, random, config).rolledBackAt ?? Infinity)
+  const told = [0.5, 0.9].map((at) => String(median(times, at)).replace('Infinity', '-')).join(' / ')
+  const all = times.filter((time) => time < Infinity).length
+  print(name, all === RUNS ? told : `${told} (${Math.round((100 * all) / RUNS)} % found)`, promised)
 }
 
-function rivals(): void {
-  print('traffic', 'canary errors', 'Flagger', 'Argo', 'judge')
-  print('---', '---', '---', '---', '---')
-  const told = (outcomes: readonly Omit<Outcome, 'memory'>[]): string => {
-    const rolled = outcomes.flatMap(({ rolledBackAt, failed }) => (rolledBackAt === undefined ? [] : [{ rolledBackAt, failed }]))
-    const details = rolled.length === 0 ? '' : `, ${median(rolled.map(({ rolledBackAt }) => rolledBackAt))} s, ${median(rolled.map(({ failed }) => failed))} failed`
-    return `${percentOf(rolled.length)}${details}`
-  }
-  for (const rps of [1_000, 100, 10, 2]) {
-    for (const rate of [1, 0.05, 0.02, BASE]) {
-      const world = { rps, primary: constant(BASE), canary: constant(rate) }
-      const judged: World = { ...world, weight: (second) => Math.min(MAX_WEIGHT, 10 + 10 * Math.floor(second / STEP_SECONDS)), seconds: 5 * STEP_SECONDS }
-      print(`${rps} rps`, rate === BASE ? `${rate * 100} % (fine)` : `${rate * 100} %`, told(repeat((random) => countingRelease(world, 5, random))), told(repeat((random) => countingRelease(world, 0, random))), told(repeat((random) => judgeRelease(judged, random, CONFIG))))
+const TRAFFIC = [[2, 50], [10, 20], [100, 10], [1_000, 5]] as const
+const outage = (rate: number) => both((second) => (second >= 600 && second < 660 ? rate : BASE))
+/** A tenfold rate in one stretch of 5 s of twenty. */
+const spikes = (second: number): number => (Math.floor(second / 5) % 20 === 7 ? 10 * BASE : BASE)
+const day = (second: number): number => 1 + 0.8 * Math.sin((2 * Math.PI * second) / HOUR)
+
+const head = (first: string, second: string): void => { print(first, second, 'promised'); print('---', '---', '---') }
+
+const groups: Readonly<Record<string, () => void>> = {
+  calm() {
+    head('nothing happens', 'wrong rollbacks in an hour')
+    for (const base of [0.001, BASE, 0.02]) for (const [rps, share] of TRAFFIC) {
+      wrong(`${base * 100} % errors, ${rps} rps, ${share} %`, { rps, weight: constant(share), ...both(constant(base)) }, '0 to 1 of 4,000')
     }
-  }
+    for (const share of [1, 2, 5, 50]) wrong(`100 rps, ${share} %`, { weight: constant(share) }, '0')
+    wrong('weights 10 to 50', { weight: stairs }, '0')
+    wrong('traffic and errors of a day in an hour', { traffic: day, ...both((second) => BASE * (1 + 0.5 * Math.sin((2 * Math.PI * second) / HOUR))) }, '0')
+    wrong('errors x 10 in 1 poll of 20, both arms', both(spikes), '0')
+    for (const rps of [100, 1_000]) wrong(`canary exactly 1.5 times worse, ${rps} rps`, { rps, canary: constant(1.5 * BASE) }, '1 of 4,000')
+  },
+  outages() {
+    head('a dependency is away for 60 s', 'wrong rollbacks in an hour')
+    for (const [rps, share] of TRAFFIC) for (const [rate, skew] of [[1, 0], [1, 1], [0.2, 1]] as const) {
+      wrong(`${rate * 100} % fail, ${rps} rps, ${share} %, scraped ${skew} s apart`, { rps, weight: constant(share), skew, ...outage(rate) }, '0 to 1 of 4,000')
+    }
+    wrong('100 % fail, base 0.1 %, scraped 1 s apart', { skew: 1, ...both((second) => (second >= 600 && second < 660 ? 1 : 0.001)) }, '0 to 1 of 4,000')
+    wrong('100 % fail, scraped half a poll apart, no confirmation polls', { skew: 2.5, ...outage(1) }, '0', createConfig({ ...ERRORS_CONFIG, confirmationSeconds: 0 }))
+  },
+  bunches() {
+    head('failures in bunches', 'wrong rollbacks in an hour')
+    for (const [bunch, promised] of [[3, '0.4-0.5 %'], [5, '0.8-0.9 %'], [20, '1.1-1.4 %'], [50, '1.0-1.3 %']] as const) wrong(`of ${bunch}, first release ever`, { bunch }, promised)
+    for (const [bunch, promised] of [[3, '0'], [5, '0'], [20, '0'], [50, '0.05 %']] as const) wrong(`of ${bunch}, remembered from 10 min`, { bunch }, promised, ERRORS_CONFIG, 600)
+    wrong('of 5, 50 %, first release ever', { bunch: 5, weight: constant(50) }, '6.3 % (5.5-7.1)')
+    wrong('of 5, 50 %, remembered from 10 min', { bunch: 5, weight: constant(50) }, '0', ERRORS_CONFIG, 600)
+    wrong('of 20, 10 rps, first release ever', { bunch: 20, rps: 10 }, '2.9 % (2.4-3.5)')
+    wrong('of 20, 10 rps, remembered from 10 min', { bunch: 20, rps: 10 }, '0.55 % (0.3-0.8)', ERRORS_CONFIG, 600)
+    wrong('of 5, 2 rps, 50 %, first release ever', { bunch: 5, rps: 2, weight: constant(50) }, '3.2 % (2.7-3.8)')
+    wrong('of 5, 2 rps, 50 %, remembered from 10 min', { bunch: 5, rps: 2, weight: constant(50) }, '2.1 % (1.7-2.6)', ERRORS_CONFIG, 600)
+    wrong('of 5, 2 rps, 50 %, remembered from 1 h', { bunch: 5, rps: 2, weight: constant(50) }, '0.6 % (0.4-0.9)', ERRORS_CONFIG, HOUR)
+  },
+  pods() {
+    head('pods that differ for good in their error rate', 'wrong rollbacks in an hour')
+    for (const [spread, promised] of [[0.1, '0'], [0.3, '2.4 %'], [0.5, '9.8 %']] as const) wrong(`by ${spread * 100} %`, { errorSpread: spread }, promised)
+    for (const [spread, promised] of [[0.3, '5.4 %'], [0.5, '14 %']] as const) wrong(`by ${spread * 100} %, 1000 rps`, { errorSpread: spread, rps: 1_000 }, promised)
+  },
+  latency() {
+    head('latency of a good release', 'wrong rollbacks in an hour')
+    const even = latencyConfig(1.5)
+    for (const [rps, share] of [[10, 20], [100, 10], [1_000, 10]] as const) wrong(`nothing happens, ${rps} rps, ${share} %`, { rps, weight: constant(share), latency: { factor: 1 } }, '0', even)
+    for (const [pauses, promised] of [[0.05, '0.9 %'], [0.3, '1.0 %']] as const) wrong(`pauses of 0.7 s in ${pauses * 100} % of a pod's polls, first release ever`, { latency: { factor: 1, pauses } }, promised, even)
+    for (const [spread, promised] of [[0.03, '0'], [0.05, '1.3 %'], [0.1, '11 %']] as const) wrong(`pods differ by ${spread * 100} % in speed`, { latency: { factor: 1, spread } }, promised, even)
+    for (const [spread, promised] of [[0.05, '0.1 %'], [0.1, '5.3 %']] as const) wrong(`the same by ${spread * 100} %, three canary pods`, { canaryPods: 3, latency: { factor: 1, spread } }, promised, even)
+  },
+  slow() {
+    head('latency of a slower release', 'seconds until rollback, median / p90')
+    const table = [
+      [1_000, 10, 1.5, [[1.25, '55 / 90'], [1.5, '12 / 13'], [2, '6 / 7']]], [1_000, 10, 1.2, [[1.25, '18 / 23'], [1.5, '7 / 13'], [2, '6 / 6']]],
+      [100, 10, 1.5, [[1.25, '383 / 755'], [1.5, '50 / 70'], [2, '13 / 18']]], [100, 10, 1.2, [[1.25, '101 / 150'], [1.5, '28 / 43'], [2, '12 / 15']]],
+      [10, 20, 1.5, [[1.5, '235 / 355'], [2, '51 / 76']]],
+    ] as const
+    for (const [rps, share, tolerance, cells] of table) for (const [factor, promised] of cells) {
+      found(`${rps} rps, ${share} %, tolerance ${tolerance}, ${factor} x slower`, { rps, weight: constant(share), latency: { factor } }, promised, latencyConfig(tolerance))
+    }
+  },
+  bad() {
+    head('a canary that fails', 'seconds until rollback, median / p90')
+    const rates = [1, 0.2, 0.05, 0.02, 0.015]
+    const table = [
+      [1_000, 10, ['6 / 6', '6 / 6', '7 / 13', '23 / 37', '46 / 80']], [1_000, 5, ['6 / 6', '6 / 6', '11 / 13', '38 / 60', '78 / 135']],
+      [100, 10, ['6 / 6', '7 / 13', '30 / 48', '148 / 255', '320 / 615']], [100, 5, ['6 / 6', '12 / 17', '46 / 80', '250 / 450', '565 / 1115']],
+      [100, 2, ['7 / 8', '18 / 28', '95 / 175', '555 / 1055', '1335 / 2535']], [10, 20, ['8 / 13', '23 / 38', '118 / 235', '735 / 1480', '1855 / - (90 % found)']],
+      [2, 50, ['20 / 25', '80 / 130', '450 / 890', '3090 / - (60 % found)', '- (18 % found)']],
+    ] as const
+    for (const [rps, share, promised] of table) for (const [i, rate] of rates.entries()) {
+      found(`${rps} rps, ${share} %, ${rate * 100} % fail`, { rps, weight: constant(share), canary: constant(rate) }, promised[i] ?? '')
+    }
+    for (const [base, promised] of [[0.0001, ['6 / 6', '7 / 8', '13 / 21', '30 / 53']], [0.001, ['6 / 6', '7 / 8', '17 / 28', '40 / 71']], [0.02, ['6 / 6', '13 / 18', '198 / 365']]] as const) {
+      for (const [i, said] of promised.entries()) found(`100 rps, 10 %, base ${base * 100} %, ${(rates[i] ?? 0) * 100} % fail`, { primary: constant(base), canary: constant(rates[i] ?? 0) }, said)
+    }
+    for (const [rate, said] of [[0.2, '13 / 38'], [0.05, '103 / 316'], [0.02, '1000 / 2163']] as const) found(`100 rps, 10 %, bunches of 5, ${rate * 100} % fail`, { bunch: 5, canary: constant(rate) }, said)
+    for (const [rate, said] of [[1, '6 / 7'], [0.05, '58 / 83'], [0.02, '315 / 458']] as const) {
+      const late = 1_800
+      found(`the same as above without bunches, ${rate * 100} % fail from ${late} s on (those seconds included)`, { canary: (second) => (second >= late ? rate : BASE), seconds: late + HOUR }, `${late} + ${said}`)
+    }
+  },
+  rules() {
+    print('traffic', 'canary errors', 'Flagger\'s rule', 'Argo\'s rule', 'judge')
+    print('---', '---', '---', '---', '---')
+    const told = (outcomes: readonly Pick<Outcome, 'rolledBackAt' | 'failed'>[]): string => {
+      const rolled = outcomes.flatMap(({ rolledBackAt, failed }) => (rolledBackAt === undefined ? [] : [{ rolledBackAt, failed }]))
+      const details = rolled.length === 0 ? '' : `, ${median(rolled.map(({ rolledBackAt }) => rolledBackAt))} s, ${median(rolled.map(({ failed }) => failed))} failed`
+      return `${percent(rolled.length)}${details}`
+    }
+    for (const rps of [1_000, 100, 10, 2]) for (const rate of [1, 0.2, 0.05, 0.02, 0.015, BASE]) {
+      const name = `${rps} rps ${rate}`
+      if (!isChosen(group, name)) continue
+      const world: World = { ...GOOD, rps, canary: constant(rate), weight: stairs, seconds: (MAX_WEIGHT / 10) * STEP_SECONDS }
+      print(
+        `${rps} rps`, rate === BASE ? `${rate * 100} % (fine)` : `${rate * 100} %`,
+        told(repeat(`flagger ${name}`, (random) => countingRelease(world, 5, random))), told(repeat(`argo ${name}`, (random) => countingRelease(world, 0, random))),
+        told(repeat(`judge ${name}`, (random) => judgeRelease(world, random))),
+      )
+    }
+  },
+  proof() {
+    head('a canary that is proved good within an hour although it fails', 'wrong proofs')
+    const alone = createConfig({ metrics: [{ name: 'errors', kind: 'rate', limit: LIMIT }, { name: 'slow', kind: 'rate', limit: 0.2, gating: false }] })
+    for (const [times, promised] of [[1, '3.5 % (2.9-4.1); at most 5 %'], [1.2, '0.8 %'], [2, '1 of 4,000']] as const) {
+      const name = `${times} times its limit`
+      print(name, percent(repeat(name, (random) => judgeRelease({ ...GOOD, ...both(constant(times * LIMIT)) }, random, alone)).filter(({ wasGood }) => wasGood).length), promised)
+    }
+  },
 }
 
-console.log(`${RUNS} runs a cell, seed ${SEED}, base ${BASE * 100} % errors, limit ${LIMIT * 100} %, polls of ${CONFIG.pollSeconds} s\n`)
-goodReleases()
-console.log('')
-badReleases()
-console.log('\nRolled back, median seconds, median failed canary requests; weights 10 % and 10 more a minute to 50:\n')
-rivals()
+for (const [name = ''] of CHOSEN) if (!Object.hasOwn(groups, name)) throw new RangeError(`no group ${name}; there are ${Object.keys(groups).join(', ')}`)
+console.log(`${RUNS} runs a cell, seed ${SEED}, base ${BASE * 100} % errors, limit ${LIMIT * 100} %, polls of ${ERRORS_CONFIG.pollSeconds} s`)
+for (const [name, run] of Object.entries(groups)) {
+  if (!isChosen(name)) continue
+  group = name
+  console.log(`\n## ${name}\n`)
+  run()
+}
