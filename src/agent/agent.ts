@@ -7,6 +7,7 @@ import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
 import { apply, giveBackClaims, scalerOf } from '#agent/apply.ts'
 import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
+import { createFailing } from '#agent/failing.ts'
 import { gateScaler, gateTarget } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
@@ -113,6 +114,7 @@ export function createAgent(options: AgentOptions): Agent {
     },
   })
   const authority = createAuthority(accessReviewOf(client), log)
+  const failing = createFailing({ saved, events, log, now })
   const runs = createRuns({ canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
   const vigil = createVigil({ http: options.http, caches, log, now })
   const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now, wait })
@@ -165,6 +167,7 @@ export function createAgent(options: AgentOptions): Agent {
       vigil.forget(key)
       authority.forget(key)
       runs.forget(key)
+      failing.forget(key)
       rounds.forget(key)
       caches.configs.forget(key)
       told.delete(key)
@@ -173,13 +176,18 @@ export function createAgent(options: AgentOptions): Agent {
     try {
       await gateScaler(cached, { client, caches, events })
       const wakeAt = await reconcile(key, portsOf(key))
+      failing.forget(key)
       tellHindrances(key)
       await repairClaims(cached.metadata.namespace ?? '')
       const again = wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
       return authority.isOpen(key) ? Math.min(again ?? UNJUDGED_MS, UNJUDGED_MS) : again
     } catch (err) {
       // Something is still being fetched, or somebody wrote first (a Gateway's status, a person, our own last write that the watch has yet to bring): look again.
-      if (!isConflict(err) && !(err instanceof NotYetKnown)) throw err
+      if (!isConflict(err) && !(err instanceof NotYetKnown)) {
+        const canary = caches.canary(key)
+        if (canary && isLeader()) await failing.tell(saved.current(canary), err)
+        throw err
+      }
       log.debug({ err, canary: key }, 'conflict')
       return CONFLICT_MS
     } finally {

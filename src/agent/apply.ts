@@ -55,8 +55,11 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
       return
     case 'services':
       await writeAll(renderServices(canary, targetOf(canary, caches), caches.reader), context)
-      // Until adoption is done the target serves; afterwards it has no pods, whoever points the apex there.
-      if (provider.name !== 'kubernetes' && (seen.apex !== 'target' || seen.target?.adopted)) await writeApex(canary, 'primary', context)
+      // Until adoption is done the target serves; afterwards it has no pods, whoever points the apex there. Where the apex itself is the route, only a
+      // deleted one is made again here.
+      if (provider.name === 'kubernetes' ? seen.apex === 'missing' && seen.target?.adopted : seen.apex !== 'target' || seen.target?.adopted) {
+        await writeApex(canary, 'primary', context)
+      }
       return
     case 'apex':
       await writeApex(canary, effect.serving, context)

@@ -30,6 +30,7 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
     commands: commandsOn(canary, caches.reader.get(targetRef(canary))),
     ...(isServiceTarget(canary) ? observeService(canary, caches) : observeWorkloads(canary, caches, now)),
     routes: provider.read(canary, caches.reader),
+    obstacle: provider.obstacle(canary, caches.reader),
     endpoints: {
       primary: caches.readyAddresses(namespace, primaryName(apex)),
       canary: caches.readyAddresses(namespace, canaryName(apex)),

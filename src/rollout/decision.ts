@@ -22,6 +22,8 @@ export type Seen = {
   readonly canary: WorkloadSeen | undefined
   /** In force at the router; undefined while there are none or it cannot be told. */
   readonly routes: Routes | undefined
+  /** What is known to keep requests from following the routes, in words. */
+  readonly obstacle?: string | undefined
   /** Ready addresses behind each role's Service. */
   readonly endpoints: { readonly primary: number; readonly canary: number }
   /** Whose pods the apex Service selects. */

@@ -38,7 +38,14 @@ const CONDITION: Record<Phase, { readonly status: string; readonly message: (kin
   Terminated: { status: 'Unknown', message: (kind) => `New ${kind} detected, starting initialization.` },
 }
 
-/** The status as stored: Flagger's one condition made from the phase, and the time of the last write, which is now if anything changed. */
+/** Condition of a Canary whose last decision could not be carried out (see `agent/failing`). */
+export const RECONCILED = 'Reconciled'
+
+/** The other conditions. A status is written when all its effects are done: a failure that was noted is over then. */
+const othersOf = (status: CanaryStatus): NonNullable<CanaryStatus['conditions']> =>
+  (status.conditions ?? []).filter(({ type }) => type !== 'Promoted' && type !== RECONCILED)
+
+/** The status as stored: Flagger's one condition made from the phase, first, and the time of the last write, which is now if anything changed. */
 export function settled(before: CanaryStatus, decided: CanaryStatus, seen: Seen, now: number): CanaryStatus {
   const phase = phaseOf(decided)
   const after = withConfigs(decided, seen)
@@ -47,7 +54,9 @@ export function settled(before: CanaryStatus, decided: CanaryStatus, seen: Seen,
   const sameCondition = old?.status === status && old.reason === phase
   const { lastTransitionTime: _, conditions: __, ...content } = after
   const { lastTransitionTime: ___, conditions: ____, ...previous } = before
-  if (sameCondition && JSON.stringify(content) === JSON.stringify(previous)) return before
+  const others = othersOf(after)
+  const sameOthers = JSON.stringify(others) === JSON.stringify((before.conditions ?? []).filter(({ type }) => type !== 'Promoted'))
+  if (sameCondition && sameOthers && JSON.stringify(content) === JSON.stringify(previous)) return before
   return {
     ...after,
     phase,
@@ -64,6 +73,7 @@ export function settled(before: CanaryStatus, decided: CanaryStatus, seen: Seen,
         lastUpdateTime: timestamp(now),
         lastTransitionTime: old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : timestamp(now),
       },
+      ...others,
     ],
   }
 }

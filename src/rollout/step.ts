@@ -6,6 +6,7 @@ import { recorded } from '#rollout/judging.ts'
 import { progressing } from '#rollout/progressing.ts'
 import { finalising, promoting } from '#rollout/promoting.ts'
 import { resting } from '#rollout/resting.ts'
+import { told } from '#rollout/routed.ts'
 import { asking } from '#rollout/routing.ts'
 import { phaseOf, settled, timeOf } from '#rollout/status.ts'
 import { terminating } from '#rollout/terminating.ts'
@@ -30,11 +31,12 @@ export function step(status: CanaryStatus, seen: Seen, now: number): Decision {
   const taken = takenOf(status, seen)
   const obeyed = taken.fresh.filter(({ refused }) => refused === undefined)
   const decided = steps[phase](taken.status, { ...seen, commands: obeyed }, now)
-  const decision = taken.fresh.reduce((all, command) => (command.refused === undefined ? all : refuse(all, command, command.refused, now)), decided)
+  const refused = taken.fresh.reduce((all, command) => (command.refused === undefined ? all : refuse(all, command, command.refused, now)), decided)
+  const decision = told(status, { ...refused, status: asking(refused.status, refused.effects) }, seen, now)
   return {
     ...decision,
     effects: seen.deleting ? decision.effects : [...decision.effects, ...taken.effects],
-    status: settled(status, recorded(status, asking(decision.status, decision.effects), seen, now), seen, now),
+    status: settled(status, recorded(status, decision.status, seen, now), seen, now),
   }
 }
 

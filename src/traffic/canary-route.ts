@@ -14,6 +14,9 @@ const UNRECONCILED = { 'kustomize.toolkit.fluxcd.io/reconcile': 'disabled', 'hel
 export const placeOf = ({ metadata: { namespace } }: Pick<Canary, 'metadata'>): { readonly namespace?: string } =>
   (namespace === undefined ? {} : { namespace })
 
+/** An A/B test: requests are chosen by `match`, for a number of iterations. */
+export const isTest = ({ spec: { analysis } }: Canary): boolean => (analysis.iterations ?? 0) > 0 && (analysis.match?.length ?? 0) > 0
+
 /** Metadata of a route object of our own. One that is to outlive the Canary has no owner. */
 export function routeMetadata(canary: Canary, outlives: boolean): ObjectMeta {
   const { labels, annotations } = canary.spec.service?.apex ?? {}
@@ -27,11 +30,12 @@ export function routeMetadata(canary: Canary, outlives: boolean): ObjectMeta {
 }
 
 /** What our mark on a route of the user's says: its entries are ours now, or rules of ours stand beside its own. */
-export type Mark = 'weights' | 'match'
+export type Mark = 'weights' | 'match' | 'sticky'
+const MARKS: readonly string[] = ['weights', 'match', 'sticky'] satisfies readonly Mark[]
 
 export function markOf(object: KubeObject, apex: string): Mark | undefined {
   const mark = object.metadata.annotations?.[splitMark(apex)]
-  return mark === 'weights' || mark === 'match' ? mark : undefined
+  return mark !== undefined && MARKS.includes(mark) ? (mark as Mark) : undefined
 }
 
 /**

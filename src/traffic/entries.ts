@@ -37,6 +37,34 @@ export const mentions = (entries: readonly Entry[], apex: string, rules: EntryRu
 export const mentionsApex = (entries: readonly Entry[], apex: string, rules: EntryRules): boolean =>
   entries.some((entry) => kindsOf(entry, apex, rules).apex)
 
+/** The role that an entry sends to; undefined for the apex and for anything else. */
+export function roleOf(entry: Entry, apex: string, rules: EntryRules): 'primary' | 'canary' | undefined {
+  const { primary, canary } = kindsOf(entry, apex, rules)
+  return primary ? 'primary' : canary ? 'canary' : undefined
+}
+
+/** An entry whose requests are answered by the primary while no weight is on the canary. */
+export function leadsToPrimary(entry: Entry, apex: string, rules: EntryRules): boolean {
+  const { apex: isApex, primary } = kindsOf(entry, apex, rules)
+  return isApex || primary
+}
+
+/**
+ * The list of a rule that was made for the chosen requests of an A/B test: the primary's entry stands in it at weight 0, unlike in a rule of the user's
+ * that leads to the canary alone.
+ */
+export function isChosenList(entries: readonly Entry[], apex: string, rules: EntryRules): boolean {
+  const kinds = entries.map((entry) => ({ entry, ...kindsOf(entry, apex, rules) }))
+  const primaries = kinds.filter((kind) => kind.primary)
+  return !kinds.some((kind) => kind.apex) && primaries.length > 0 && primaries.every(({ entry }) => entry.weight === 0) && kinds.some(({ entry, canary }) => canary && weightOf(entry) > 0)
+}
+
+/** A rule of the user's that leads to the canary alone, for trying it out: it splits nothing, and stays as it is. */
+export function isCanaryAlone(entries: readonly Entry[], apex: string, rules: EntryRules): boolean {
+  const kinds = entries.map((entry) => kindsOf(entry, apex, rules))
+  return kinds.some(({ canary }) => canary) && !kinds.some((kind) => kind.apex || kind.primary)
+}
+
 /** The canary's part, in percent, of what a list sends to this Canary's Services; `apex` when it goes to the apex, undefined when none does. */
 export function shareOf(entries: readonly Entry[], apex: string, rules: EntryRules): number | 'apex' | undefined {
   const kinds = entries.map((entry) => ({ entry, ...kindsOf(entry, apex, rules) }))

@@ -30,6 +30,12 @@ export const kubernetes: TrafficProvider = {
     if (primaryPods + canaryPods === 0) return undefined
     return routesTo(shareOf(primaryPods, canaryPods))
   },
+  obstacle(canary, objects) {
+    const { apex, target } = partsOf(canary, objects)
+    const serving = servingOf(apex, target)
+    if (serving === 'missing') return `there is no Service ${apexName(canary)}`
+    return serving === 'foreign' ? `Service ${apexName(canary)} selects ${JSON.stringify(apex?.spec.selector ?? {})}, which are neither the primary's pods nor the canary's` : undefined
+  },
   render: (canary, routes, objects) => renderServing(canary, routes.canary <= 0 ? 'primary' : routes.canary >= 100 ? 'canary' : 'both', objects),
   release: (canary, objects) => renderServing(canary, 'target', objects),
 }

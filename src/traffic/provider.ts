@@ -22,6 +22,8 @@ export type TrafficProvider = {
   readonly settleMs: number
   /** The routes in force: what the router has accepted, not what was asked. Undefined when there is none (yet) or it cannot be told. */
   read(canary: Canary, objects: ObjectReader): Routes | undefined
+  /** What is known to keep requests from following the routes, in words for whoever waits. */
+  obstacle(canary: Canary, objects: ObjectReader): string | undefined
   /**
    * The objects (server-side applied, in order) that put `routes` in force; empty when nothing differs from what is there.
    * Foreign objects that are patched in place (an IngressRoute of the user's) are rendered whole, with everything else of theirs as read.

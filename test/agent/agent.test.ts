@@ -326,7 +326,7 @@ test('one Canary\'s broken provider does not touch another', async (t) => {
   world.setImage('cart:2')
   await world.run({ until: phaseIs(world, 'Succeeded') })
   t.match(summary(world), { phase: 'Succeeded', primary: 'cart:2' })
-  t.same(world.status('till'), {})
+  t.match(world.status('till'), { phase: undefined, conditions: [{ type: 'Reconciled', status: 'False', message: /smi:v9 is not known; use one of kubernetes/ }] })
   t.same(serving(world, 'till'), ['target till:1', 'target till:1'])
   t.ok(world.lines.some(({ msg, err }) => msg === 'turn failed' && /smi:v9 is not known/.test(JSON.stringify(err))))
 })

@@ -85,7 +85,8 @@ export const TRAEFIK = 'traefik.io/v1alpha1'
 const ROUTER_KINDS = [
   [TRAEFIK, 'IngressRoute'], [TRAEFIK, 'TraefikService'], ['traefik.containo.us/v1alpha1', 'IngressRoute'], ['traefik.containo.us/v1alpha1', 'TraefikService'],
   ['gateway.networking.k8s.io/v1', 'HTTPRoute'], ['gateway.networking.k8s.io/v1', 'GRPCRoute'], ['gateway.networking.k8s.io/v1beta1', 'HTTPRoute'],
-  ['gateway.networking.k8s.io/v1alpha2', 'GRPCRoute'],
+  ['gateway.networking.k8s.io/v1alpha2', 'GRPCRoute'], ['gateway.networking.k8s.io/v1', 'Gateway'], ['gateway.networking.k8s.io/v1beta1', 'Gateway'],
+  ['gateway.networking.k8s.io/v1', 'GatewayClass'], ['gateway.networking.k8s.io/v1beta1', 'GatewayClass'],
 ] as const
 /** Watches end after 5 minutes at least: a longer wait is no work. */
 const IDLE_WAIT_MS = 299_000
@@ -100,7 +101,7 @@ const never = (): Promise<never> => new Promise(() => {})
 export function createWorld(options: WorldOptions = {}): World {
   const clock = createFakeClock()
   const fake = createFakeKube({ now: clock.now })
-  for (const [apiVersion, kind] of ROUTER_KINDS) fake.serve(apiVersion, kind)
+  for (const [apiVersion, kind] of ROUTER_KINDS) fake.serve(apiVersion, kind, { namespaced: kind !== 'GatewayClass' })
   fake.seed({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } })
   const { podStartMs = POD_START_MS, isStarting = () => true } = options
   const simulation = fake.simulateWorkloads({ podStartMs, clock, readiness: ({ spec }, owner) => isStarting(spec.containers[0]?.image ?? '', owner) })

@@ -126,9 +126,14 @@ test('a session stays on its arm by a cookie that dies with its revision', async
   const canary = { ...own({}, { sessionAffinity: { cookieName: 'ring-c', primaryCookieName: 'ring-p', maxAge: 60, secure: true, sameSite: 'Lax' } }), status: { lastAppliedSpec: '1abc' } }
   const rules = renderOwn(canary, routesTo(20))
   t.match(rules, [
-    { matches: [{ headers: [{ name: 'Cookie', value: '.*ring-c.*1abc.*' }] }], backendRefs: [backend('shop-primary', 0), backend('shop-canary', 100)] },
-    { matches: [{ headers: [{ name: 'Cookie', value: '.*ring-p.*1abc.*' }] }], backendRefs: [backend('shop-primary', 100), backend('shop-canary', 0)] },
-    { backendRefs: [{ weight: 80 }, { weight: 20, filters: [{ responseHeaderModifier: { add: [{ name: 'Set-Cookie', value: 'ring-c=1abc; Max-Age=60; SameSite=Lax; Secure' }] } }] }] },
+    { matches: [{ headers: [{ name: 'Cookie', value: String.raw`^(.*;\s*)?ring-c=1abc(;.*)?$` }] }], backendRefs: [backend('shop-primary', 0), backend('shop-canary', 100)] },
+    { matches: [{ headers: [{ name: 'Cookie', value: String.raw`^(.*;\s*)?ring-p=1abc(;.*)?$` }] }], backendRefs: [backend('shop-primary', 100), backend('shop-canary', 0)] },
+    {
+      backendRefs: [
+        { weight: 80, filters: [{ responseHeaderModifier: { add: [{ name: 'Set-Cookie', value: 'ring-p=1abc; Max-Age=60; SameSite=Lax; Secure' }] } }] },
+        { weight: 20, filters: [{ responseHeaderModifier: { add: [{ name: 'Set-Cookie', value: 'ring-c=1abc; Max-Age=60; SameSite=Lax; Secure' }] } }] },
+      ],
+    },
   ])
   t.equal(renderOwn(canary, ALL_TO_PRIMARY).length, 1, 'at rest there is nothing to stick to')
   const cluster = begin()
@@ -139,4 +144,71 @@ test('a session stays on its arm by a cookie that dies with its revision', async
 
 test('without a parent there is nothing to render', async (t) => {
   t.same(gatewayApiV1.render(canaryOf(), routesTo(10), begin()), [])
+})
+
+const webRoute = (...routeRules: readonly unknown[]): KubeObject => object('gateway.networking.k8s.io/v1', 'HTTPRoute', 'web', { parentRefs: [parent], rules: routeRules })
+const STICKY = { ...canaryOf({ analysis: { sessionAffinity: { cookieName: 'ring', primaryCookieName: 'ring-p' } } }), status: { lastAppliedSpec: '1abc' } }
+
+test('a session sticks in an HTTPRoute of the owner\'s as well, beside the owner\'s own filters, and it ends without a trace', async (t) => {
+  const modifier = { type: 'ResponseHeaderModifier', responseHeaderModifier: { set: [{ name: 'x-a', value: 'b' }] } }
+  const cluster = begin(webRoute({ matches: [pathMatch], timeouts: { request: '5s' }, backendRefs: [{ ...backend('shop', 1), filters: [modifier] }] }))
+  const rest = structuredClone(cluster.find('HTTPRoute', 'web')?.['spec'])
+  for (const weight of [20, 50]) {
+    cluster.apply(gatewayApiV1.render(STICKY, routesTo(weight), cluster))
+    accept(cluster, 'web')
+    t.same(gatewayApiV1.read(STICKY, cluster), routesTo(weight))
+    t.same(gatewayApiV1.render(STICKY, routesTo(weight), cluster), [], 'once')
+  }
+  const made = rulesOf(cluster.find('HTTPRoute', 'web'))
+  t.match(made, [
+    { matches: [{ headers: [{ name: 'Cookie', value: String.raw`^(.*;\s*)?ring=1abc(;.*)?$` }] }], timeouts: { request: '5s' }, backendRefs: [{ name: 'shop-primary', weight: 0 }, { name: 'shop-canary', weight: 100 }] },
+    { matches: [{ headers: [{ name: 'Cookie', value: String.raw`^(.*;\s*)?ring-p=1abc(;.*)?$` }] }], backendRefs: [{ name: 'shop', weight: 1 }] },
+    { matches: [pathMatch], backendRefs: [{ name: 'shop-primary', weight: 50 }, { name: 'shop-canary', weight: 50 }] },
+  ])
+  t.match(made[2]?.backendRefs[1], { filters: [{ responseHeaderModifier: { set: [{ name: 'x-a', value: 'b' }], add: [{ name: 'Set-Cookie', value: 'ring=1abc; Max-Age=86400' }] } }] })
+  cluster.apply(gatewayApiV1.render(STICKY, ALL_TO_PRIMARY, cluster))
+  t.same(cluster.find('HTTPRoute', 'web')?.['spec'], rest)
+  cluster.apply(gatewayApiV1.render(STICKY, routesTo(20), cluster))
+  cluster.apply(gatewayApiV1.release(STICKY, cluster))
+  t.same(cluster.find('HTTPRoute', 'web')?.['spec'], rest, 'nor when the Canary is deleted in mid-run')
+})
+
+test('an HTTPRoute with the owner\'s own pair keeps everybody else on the primary in an A/B test, and stays', async (t) => {
+  const cluster = begin(webRoute({ matches: [pathMatch], backendRefs: [backend('shop-primary', 100), backend('shop-canary', 0)] }))
+  const canary = canaryOf({ analysis: test2 })
+  const rest = structuredClone(cluster.find('HTTPRoute', 'web')?.['spec'])
+  cluster.apply(gatewayApiV1.render(canary, routesTo(100), cluster))
+  accept(cluster, 'web')
+  t.same(gatewayApiV1.read(canary, cluster), routesTo(100))
+  t.same(rulesOf(cluster.find('HTTPRoute', 'web')).map(({ backendRefs }) => backendRefs), [
+    [backend('shop-primary', 0), backend('shop-canary', 100)], [backend('shop-primary', 100), backend('shop-canary', 0)],
+  ])
+  cluster.apply(gatewayApiV1.render(canary, ALL_TO_PRIMARY, cluster))
+  t.same(cluster.find('HTTPRoute', 'web')?.['spec'], rest)
+})
+
+test('an A/B test whose condition somebody widened is not in force, and is written anew', async (t) => {
+  const cluster = begin(webRoute({ matches: [pathMatch], backendRefs: [backend('shop', 1)] }))
+  const canary = canaryOf({ analysis: test2 })
+  cluster.apply(gatewayApiV1.render(canary, routesTo(100), cluster))
+  const made = cluster.find('HTTPRoute', 'web')
+  cluster.put({ ...made, spec: { parentRefs: [parent], rules: rulesOf(made).map((rule) => ({ ...rule, matches: [pathMatch] })) } } as never)
+  accept(cluster, 'web')
+  t.equal(gatewayApiV1.read(canary, cluster), undefined)
+  cluster.apply(gatewayApiV1.render(canary, routesTo(100), cluster))
+  accept(cluster, 'web')
+  t.same(gatewayApiV1.read(canary, cluster), routesTo(100))
+})
+
+test('a rule of the owner\'s that leads to the canary alone splits nothing, and stays', async (t) => {
+  const preview = { matches: [{ ...pathMatch, headers: [{ type: 'Exact', name: 'preview', value: '1' }] }], backendRefs: [backend('shop-canary', 1)] }
+  const cluster = begin(webRoute(preview, { matches: [pathMatch], backendRefs: [backend('shop', 1)] }))
+  for (const canary of [canaryOf(), canaryOf({ analysis: test2 }), STICKY]) {
+    for (const weight of [canary.spec.analysis.match ? 100 : 30, 0]) {
+      cluster.apply(gatewayApiV1.render(canary, routesTo(weight), cluster))
+      accept(cluster, 'web')
+      t.same(gatewayApiV1.read(canary, cluster), routesTo(weight))
+      t.same(rulesOf(cluster.find('HTTPRoute', 'web'))[0], preview)
+    }
+  }
 })

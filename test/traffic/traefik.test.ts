@@ -99,3 +99,130 @@ test('routes that disagree are in no known state, and one render makes them agre
   cluster.apply(traefik.render(canaryOf(), routesTo(10), cluster))
   t.same(traefik.read(canaryOf(), cluster), routesTo(10))
 })
+
+type RuleMade = { readonly match?: string; readonly priority?: number; readonly services?: readonly unknown[] }
+const rules = (made: unknown): readonly RuleMade[] => (made as { spec: { routes: readonly RuleMade[] } } | undefined)?.spec.routes ?? []
+const TEST = canaryOf({ analysis: { iterations: 5, match: [{ headers: { 'x-ring': { exact: 'inner' } } }, { headers: { cookie: { prefix: 'ring=a.' } }, queryParams: { q: { exact: '1' } } }] } })
+const CONDITION = '(Header(`x-ring`, `inner`)) || (HeaderRegexp(`cookie`, `^ring=a\\.`) && Query(`q`, `1`))'
+const TO_CANARY = [{ name: 'shop-primary', port: 80, weight: 0 }, { name: 'shop-canary', port: 80, weight: 100 }]
+
+const tests: readonly { name: string; from: readonly unknown[]; chosen: readonly unknown[] }[] = [
+  { name: 'the apex', from: [{ name: 'shop', port: 80 }], chosen: TO_CANARY },
+  { name: 'the apex beside another Service', from: [{ name: 'cart', port: 80 }, { name: 'shop', port: 80 }], chosen: [{ name: 'cart', port: 80, weight: 100 }, ...TO_CANARY] },
+  { name: 'our TraefikService', from: [{ name: 'shop', kind: 'TraefikService' }], chosen: TO_CANARY.map((each) => ({ ...each, port: 80 })) },
+  { name: 'the owner\'s own pair', from: [{ name: 'shop-primary', port: 80, weight: 100 }, { name: 'shop-canary', port: 80, weight: 0 }], chosen: TO_CANARY },
+]
+for (const { name, from, chosen } of tests) {
+  test(`an A/B test on an IngressRoute that names ${name}: only the chosen reach the canary, and it ends without a trace`, async (t) => {
+    const cluster = begin(object('traefik.io/v1alpha1', 'IngressRoute', 'web', {
+      routes: [{ match: 'Host(`a`)', kind: 'Rule', middlewares: [{ name: 'gzip' }], services: from }, { match: 'Host(`b`)', kind: 'Rule', services: [{ name: 'cart', port: 80 }] }],
+    }))
+    cluster.apply(traefik.render(TEST, routesTo(0), cluster))
+    const rest = structuredClone(cluster.find('IngressRoute', 'web')?.['spec'])
+    t.same(traefik.read(TEST, cluster), routesTo(0))
+    cluster.apply(traefik.render(TEST, routesTo(100), cluster))
+    const [first, base, other] = rules(cluster.find('IngressRoute', 'web'))
+    t.match(first, { match: `(Host(\`a\`)) && (${CONDITION})`, middlewares: [{ name: 'gzip' }] })
+    t.ok((first?.priority ?? 0) > 'Host(`a`)'.length, 'it comes first')
+    t.same(first?.services, chosen)
+    t.same(base?.services, from, 'everybody else stays where they were')
+    t.same(other?.services, [{ name: 'cart', port: 80 }])
+    t.same(traefik.read(TEST, cluster), routesTo(100))
+    t.same(traefik.render(TEST, routesTo(100), cluster), [], 'once')
+    cluster.apply(traefik.render(TEST, routesTo(0), cluster))
+    t.same(cluster.find('IngressRoute', 'web')?.['spec'], rest)
+    cluster.apply(traefik.render(TEST, routesTo(100), cluster))
+    cluster.apply(traefik.release(TEST, cluster))
+    t.equal(rules(cluster.find('IngressRoute', 'web')).length, 2, 'a Canary deleted in mid-test takes its rules along')
+    t.notMatch(JSON.stringify(cluster.find('IngressRoute', 'web')), /split|shop-(primary|canary)/)
+  })
+}
+
+test('an A/B test whose condition somebody widened is not in force, and is written anew', async (t) => {
+  const cluster = begin(route([{ name: 'shop', port: 80 }]))
+  cluster.apply(traefik.render(TEST, routesTo(100), cluster))
+  const live = cluster.find('IngressRoute', 'web')
+  cluster.put({ ...live, spec: { routes: rules(live).map((rule, index) => (index === 0 ? { ...rule, match: 'Host(`a`)' } : rule)) } } as never)
+  t.equal(traefik.read(TEST, cluster), undefined)
+  cluster.apply(traefik.render(TEST, routesTo(100), cluster))
+  t.same(traefik.read(TEST, cluster), routesTo(100))
+})
+
+test('a rule of higher priority keeps its requests, also where the chosen ones would now be its equals', async (t) => {
+  const cluster = begin(object('traefik.io/v1alpha1', 'IngressRoute', 'web', {
+    routes: [{ match: 'Host(`a`)', priority: 1, services: [{ name: 'shop', port: 80 }] }, { match: 'PathPrefix(`/pay`)', priority: 2, services: [{ name: 'pay', port: 80 }] }],
+  }))
+  cluster.apply(traefik.render(TEST, routesTo(100), cluster))
+  t.match(rules(cluster.find('IngressRoute', 'web'))[0], { priority: 2, match: `(Host(\`a\`)) && (${CONDITION}) && !(PathPrefix(\`/pay\`))` })
+})
+
+test('Traefik 2 is spoken to in its own words', async (t) => {
+  const cluster = begin(route([{ name: 'shop', port: 80 }], 'traefik.containo.us/v1alpha1'))
+  const canary = canaryOf({ analysis: { iterations: 5, match: [{ headers: { a: { suffix: 'z' } }, queryParams: { q: { exact: '`1' } } }] } })
+  t.match(rules(traefik.render(canary, routesTo(100), cluster)[0])[0]?.match, '(Host(`a`)) && (HeadersRegexp(`a`, `z$`) && Query("q=`1"))')
+})
+
+test('a condition that Traefik cannot say chooses nobody, rather than everybody', async (t) => {
+  const cluster = begin(route([{ name: 'shop', port: 80 }]))
+  const canary = canaryOf({ analysis: { iterations: 5, match: [{ sourceLabels: { app: 'x' } }] } })
+  t.same(traefik.render(canary, routesTo(100), cluster), [])
+  t.same(traefik.read(canary, cluster), routesTo(0))
+})
+
+test('a rule of the owner\'s that leads to the canary alone splits nothing, and stays', async (t) => {
+  const preview = { match: 'Host(`preview`)', services: [{ name: 'shop-canary', port: 80 }] }
+  const cluster = begin(object('traefik.io/v1alpha1', 'IngressRoute', 'web', { routes: [preview, { match: 'Host(`a`)', services: [{ name: 'shop', port: 80 }] }] }))
+  for (const canary of [canaryOf(), TEST]) {
+    for (const weight of [canary === TEST ? 100 : 30, 0]) {
+      cluster.apply(traefik.render(canary, routesTo(weight), cluster))
+      t.same(traefik.read(canary, cluster), routesTo(weight))
+      t.same(rules(cluster.find('IngressRoute', 'web'))[0], preview)
+    }
+  }
+})
+
+const MIRRORING = { primary: 100, canary: 0, mirror: true }
+const mirrorTo = (weight?: number) => ({ kind: 'TraefikService', name: 'shop-mirror', namespace: 'prod', ...(weight === undefined ? {} : { weight }) })
+for (const { name, from, to } of [
+  { name: 'an IngressRoute', from: route([{ kind: 'Service', name: 'shop', port: 80 }]), to: [mirrorTo(), { kind: 'Service', name: 'shop', port: 80, weight: 0 }] },
+  {
+    name: 'an IngressRoute with another Service', from: route([{ name: 'cart', port: 80, weight: 2 }, { name: 'shop', port: 80, weight: 3 }]),
+    to: [{ name: 'cart', port: 80, weight: 2 }, mirrorTo(3), { name: 'shop', port: 80, weight: 0 }],
+  },
+] as const) {
+  test(`mirroring on ${name}: the canary gets copies, the primary answers, and it ends without a trace`, async (t) => {
+    const cluster = begin(from)
+    const canary = canaryOf({ analysis: { mirror: true, mirrorWeight: 40 } })
+    const rendered = traefik.render(canary, MIRRORING, cluster)
+    t.same(rendered.map(({ kind, metadata }) => `${kind} ${metadata.name}`), ['TraefikService shop-mirror', 'IngressRoute web'], 'first what is referred to')
+    cluster.apply(rendered)
+    t.match(cluster.find('TraefikService', 'shop-mirror'), {
+      metadata: { ownerReferences: [{ uid: 'canary-uid' }] },
+      spec: { mirroring: { name: 'shop-primary', port: 80, mirrors: [{ name: 'shop-canary', port: 80, percent: 40 }] } },
+    })
+    t.same(services(cluster.find('IngressRoute', 'web')), to)
+    t.same(traefik.read(canary, cluster), MIRRORING)
+    t.same(traefik.render(canary, MIRRORING, cluster), [])
+    cluster.apply(traefik.render(canary, routesTo(10), cluster))
+    t.same(traefik.read(canary, cluster), routesTo(10))
+    cluster.apply(traefik.render(canary, routesTo(0), cluster))
+    t.same(cluster.find('IngressRoute', 'web')?.['spec'], from['spec'])
+    cluster.apply(traefik.render(canary, MIRRORING, cluster))
+    cluster.apply(traefik.release(canary, cluster))
+    t.notMatch(JSON.stringify(cluster.find('IngressRoute', 'web')?.['spec']), /mirror/)
+  })
+}
+
+test('mirroring by our own TraefikService keeps what others set on it', async (t) => {
+  const cluster = begin(route([{ name: 'shop', kind: 'TraefikService' }]))
+  const canary = canaryOf({ analysis: { mirror: true } })
+  cluster.apply(traefik.render(canary, routesTo(0), cluster))
+  const rest = structuredClone(cluster.find('TraefikService', 'shop')?.['spec'])
+  cluster.apply(traefik.render(canary, MIRRORING, cluster))
+  t.same((cluster.find('TraefikService', 'shop') as { spec?: { weighted: { services: unknown } } } | undefined)?.spec?.weighted.services, [
+    mirrorTo(100), { name: 'shop-primary', namespace: 'prod', port: 80, weight: 0 },
+  ])
+  t.same(traefik.read(canary, cluster), MIRRORING)
+  cluster.apply(traefik.render(canary, routesTo(0), cluster))
+  t.same(cluster.find('TraefikService', 'shop')?.['spec'], rest)
+})

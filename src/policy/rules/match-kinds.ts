@@ -12,6 +12,7 @@ const KEPT = ['headers', 'queryParams', 'sourceLabels']
 const KINDS: Readonly<Record<string, { readonly operators: readonly Operator[]; readonly parts: readonly string[] }>> = {
   istio: { operators: OPERATORS, parts: KEPT },
   gatewayapi: { operators: ['exact', 'regex'], parts: ['headers', 'queryParams'] },
+  traefik: { operators: OPERATORS, parts: ['headers', 'queryParams'] },
   nginx: { operators: ['exact', 'regex'], parts: ['headers'] },
   contour: { operators: ['exact', 'prefix', 'suffix'], parts: ['headers'] },
   gloo: { operators: ['exact', 'regex'], parts: ['headers'] },

@@ -1,4 +1,4 @@
-import { isAbTest, isWeighted } from '#policy/analysis.ts'
+import { isAbTest } from '#policy/analysis.ts'
 import { capabilitiesOf, familyOf, providerOf, providersWith } from '#policy/traffic-provider.ts'
 import type { Rule } from '#policy/rule.ts'
 
@@ -17,9 +17,6 @@ export const mirrorProvider: Rule = {
     }
     if (isAbTest(spec)) {
       return [{ field, message: 'an A/B test chooses its requests and mirrors none', fix: 'remove mirror, or match' }]
-    }
-    if (familyOf(provider) === 'gatewayapi' && isWeighted(spec)) {
-      return [{ field, message: `provider ${provider} mirrors in Blue/Green only`, fix: 'use iterations instead of weights, or remove mirror' }]
     }
     if (familyOf(provider) === 'istio' && spec.service?.appProtocol?.toLowerCase() === 'tcp') {
       return [{ field, message: 'TCP connections cannot be mirrored', fix: 'remove mirror, or appProtocol: tcp' }]

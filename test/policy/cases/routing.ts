@@ -37,9 +37,12 @@ export const routing: Readonly<Record<string, Cases>> = {
     invalid: [{ name: 'weights among matching requests', spec: { provider: 'istio' }, analysis: { match: inner() }, fields: ['spec.analysis.match'] }],
   },
   'match-provider': {
-    valid: [{ name: 'istio', spec: { provider: 'istio' }, analysis: { ...AB, match: inner() } }, { name: 'no match' }],
+    valid: [
+      { name: 'istio', spec: { provider: 'istio' }, analysis: { ...AB, match: inner() } }, { name: 'traefik, which Flagger cannot', analysis: { ...AB, match: inner('prefix') } },
+      { name: 'no match' },
+    ],
     invalid: [
-      { name: 'traefik', analysis: { ...AB, match: inner() }, fields: ['spec.analysis.match'] },
+      { name: 'skipper', spec: { provider: 'skipper' }, analysis: { ...AB, match: inner() }, fields: ['spec.analysis.match'] },
       { name: 'kubernetes', spec: { provider: 'kubernetes' }, analysis: { ...AB, match: inner() }, fields: ['spec.analysis.match'] },
       { name: 'linkerd', spec: { provider: 'linkerd' }, analysis: { ...AB, match: inner() }, fields: ['spec.analysis.match'] },
     ],
@@ -55,6 +58,7 @@ export const routing: Readonly<Record<string, Cases>> = {
       { name: 'a regex of contour', spec: { provider: 'contour' }, analysis: { ...AB, match: inner('regex') }, fields: ['spec.analysis.match[0].headers[x-ring]'] },
       { name: 'a prefix of gloo', spec: { provider: 'gloo' }, analysis: { ...AB, match: inner('prefix') }, fields: ['spec.analysis.match[0].headers[x-ring]'] },
       { name: 'two headers for nginx', spec: { provider: 'nginx' }, analysis: { ...AB, match: [{ headers: { a: { exact: '1' }, b: { exact: '2' } } }] }, fields: ['spec.analysis.match'] },
+      { name: 'source labels of traefik', analysis: { ...AB, match: [{ sourceLabels: { app: 'a' } }] }, fields: ['spec.analysis.match[0].sourceLabels'] },
       { name: 'query parameters for nginx', spec: { provider: 'nginx' }, analysis: { ...AB, match: [{ queryParams: { a: { exact: '1' } } }] }, fields: ['spec.analysis.match[0].queryParams'] },
       { name: 'a key that is pruned', spec: { provider: 'istio' }, analysis: { ...AB, match: [{ uri: { prefix: '/v2' }, ...inner()[0] }] }, fields: ['spec.analysis.match[0].uri'] },
       { name: 'what is left of it matches everything', spec: { provider: 'istio' }, analysis: { ...AB, match: [{}] }, fields: ['spec.analysis.match[0]'] },
@@ -65,12 +69,13 @@ export const routing: Readonly<Record<string, Cases>> = {
     valid: [
       { name: 'istio with weights', spec: { provider: 'istio' }, analysis: { mirror: true } },
       { name: 'the Gateway API in Blue/Green', spec: { provider: 'gatewayapi:v1' }, service: gateway, analysis: { stepWeight: undefined, maxWeight: undefined, iterations: 5, mirror: true } },
+      { name: 'the Gateway API with weights, which Flagger cannot', spec: { provider: 'gatewayapi:v1' }, service: gateway, analysis: { mirror: true } },
+      { name: 'traefik, which Flagger cannot', analysis: { mirror: true } },
       { name: 'switched off', analysis: { mirror: false } },
     ],
     invalid: [
-      { name: 'traefik', analysis: { mirror: true }, fields: ['spec.analysis.mirror'] },
+      { name: 'nginx', spec: { provider: 'nginx' }, analysis: { mirror: true }, fields: ['spec.analysis.mirror'] },
       { name: 'kubernetes', spec: { provider: 'kubernetes' }, analysis: { mirror: true }, fields: ['spec.analysis.mirror'] },
-      { name: 'the Gateway API with weights', spec: { provider: 'gatewayapi:v1' }, analysis: { mirror: true }, fields: ['spec.analysis.mirror'] },
       { name: 'an A/B test', spec: { provider: 'istio' }, analysis: { ...AB, match: inner(), mirror: true }, fields: ['spec.analysis.mirror'] },
       { name: 'TCP', spec: { provider: 'istio' }, service: { appProtocol: 'TCP' }, analysis: { mirror: true }, fields: ['spec.analysis.mirror'] },
     ],
@@ -84,6 +89,7 @@ export const routing: Readonly<Record<string, Cases>> = {
     invalid: [
       { name: 'one name for two cookies', spec: { provider: 'istio' }, analysis: { sessionAffinity: { cookieName: 'ring', primaryCookieName: 'ring' } }, fields: ['spec.analysis.sessionAffinity.primaryCookieName'] },
       { name: 'a name with a blank', spec: { provider: 'istio' }, analysis: { sessionAffinity: { cookieName: 'my ring' } }, fields: ['spec.analysis.sessionAffinity.cookieName'] },
+      { name: 'traefik', analysis: { sessionAffinity: { cookieName: 'ring' } }, fields: ['spec.analysis.sessionAffinity'] },
       { name: 'a router without cookies', spec: { provider: 'nginx' }, analysis: { sessionAffinity: { cookieName: 'ring' } }, fields: ['spec.analysis.sessionAffinity'] },
       { name: 'kubernetes', spec: { provider: 'kubernetes' }, analysis: { sessionAffinity: { cookieName: 'ring' } }, fields: ['spec.analysis.sessionAffinity'] },
       { name: 'Blue/Green', spec: { provider: 'istio' }, analysis: { stepWeight: undefined, maxWeight: undefined, iterations: 5, sessionAffinity: { cookieName: 'ring' } }, fields: ['spec.analysis.sessionAffinity'] },

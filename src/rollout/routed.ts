@@ -1,0 +1,86 @@
+import type { CanaryStatus } from '#api/canary.ts'
+import { sameRoutes, type Routes } from '#api/routes.ts'
+import type { Decision, Seen } from '#rollout/decision.ts'
+import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning } from '#rollout/status.ts'
+
+/** Condition `Routed`: do requests go where they were asked to go, and if not, why? Told beside Flagger's one condition. */
+export const ROUTED = 'Routed'
+
+/** A router that takes longer than this is worth a line (ms): a Gateway's controller was measured at 1.5 s, Traefik's throttle time is 2 s. */
+const ROUTER_PATIENCE_MS = 10_000
+
+type Conditions = NonNullable<CanaryStatus['conditions']>
+type Condition = Conditions[number]
+
+/** The decision with the condition, and with a line where the router does not follow, or somebody else has changed what was in force. */
+export function told(before: CanaryStatus, decision: Decision, seen: Seen, now: number): Decision {
+  const { gate } = decision.status
+  const others = (decision.status.conditions ?? []).filter(({ type }) => type !== ROUTED)
+  const asked = routesOf(gate?.routesFor)
+  if (!asked) return { ...decision, status: { ...decision.status, conditions: others } }
+  const old = before.conditions?.find(({ type }) => type === ROUTED)
+  const disturbed = wasDisturbed(before, decision, seen) ? [disturbance(seen)] : []
+  const isInForce = gate?.routesAt !== undefined || (seen.routes !== undefined && sameRoutes(seen.routes, asked))
+  const about = isInForce ? { condition: inForce(old, asked, seen, now), news: [], wakeAt: undefined } : pending(old, asked, seen, now)
+  return {
+    ...decision,
+    status: { ...decision.status, conditions: [...others, about.condition] },
+    news: [...decision.news, ...disturbed, ...about.news],
+    wakeAt: earlier(decision.wakeAt, about.wakeAt),
+  }
+}
+
+function inForce(old: Condition | undefined, asked: Routes, seen: Seen, now: number): Condition {
+  return conditionOf(old, 'True', 'InForce', [wordsOf(asked), servedOf(asked, seen), seen.obstacle && `but ${seen.obstacle}`].filter(Boolean).join('; '), now)
+}
+
+function pending(old: Condition | undefined, asked: Routes, seen: Seen, now: number): { readonly condition: Condition; readonly news: Decision['news']; readonly wakeAt: number | undefined } {
+  const since = old && old.status !== 'True' ? timeOf(old.lastTransitionTime) ?? now : now
+  if (old?.status !== 'False' && now - since < ROUTER_PATIENCE_MS) {
+    return { condition: conditionOf(old, 'Unknown', 'Asked', `asked for: ${wordsOf(asked)}`, now), news: [], wakeAt: since + ROUTER_PATIENCE_MS }
+  }
+  const message = `${wordsOf(asked)} asked for, and not in force: ${seen.obstacle ?? 'the router has not taken it yet'}`
+  const isNew = old?.status !== 'False' || old.message !== message
+  return {
+    condition: conditionOf(old, 'False', 'NotInForce', message, now),
+    news: isNew ? [warning('CanaryRoutesNotInForce', `Halt ${canaryOf(seen)} advancement: ${message}`)] : [],
+    wakeAt: undefined,
+  }
+}
+
+/** What was seen in force is so no longer although nobody of ours asked for anything else. Whole pods come and go by themselves. */
+function wasDisturbed(before: CanaryStatus, { status, effects }: Decision, seen: Seen): boolean {
+  const [was, is] = [before.gate, status.gate]
+  const isForgotten = was?.routesAt !== undefined && is?.routesAt === undefined && was.routesFor === is?.routesFor && phaseOf(before) === phaseOf(status)
+  const asked = routesOf(was?.routesFor)
+  if (!isForgotten || !asked || effects.some(({ kind }) => kind === 'setRoutes')) return false
+  return seen.provider.weightsByReplicas ? seen.apex === 'foreign' || seen.apex === 'missing' || seen.apex === 'target' : !seen.routes || !sameRoutes(seen.routes, asked)
+}
+
+function disturbance(seen: Seen): Decision['news'][number] {
+  const now = seen.routes ? `they are ${wordsOf(seen.routes)} now` : `they are gone, or the router does not take them${seen.obstacle ? ` (${seen.obstacle})` : ''}`
+  return warning('CanaryRoutesChanged', `The routes of ${canaryOf(seen)} were changed by others: ${now}; putting them back`)
+}
+
+/** The share that whole pods really give, where it is another. */
+function servedOf(asked: Routes, seen: Seen): string | undefined {
+  if (!seen.provider.weightsByReplicas || !seen.routes || sameRoutes(seen.routes, asked)) return undefined
+  return `served by whole pods as ${wordsOf(seen.routes)}`
+}
+
+function conditionOf(old: Condition | undefined, status: string, reason: string, message: string, now: number): Condition {
+  const isSame = old?.status === status && old.reason === reason && old.message === message
+  if (isSame) return old
+  return {
+    type: ROUTED, status, reason, message, lastUpdateTime: timestamp(now),
+    lastTransitionTime: old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : timestamp(now),
+  }
+}
+
+const wordsOf = ({ primary, canary, mirror }: Routes): string => `primary ${primary} %, canary ${canary} %${mirror ? ' and copies' : ''}`
+
+/** Of `status.gate.routesFor`; undefined for its other words. */
+function routesOf(mark: string | undefined): Routes | undefined {
+  const parts = /^(\d+)\/(\d+)(\+mirror)?$/.exec(mark ?? '')
+  return parts ? { primary: Number(parts[1]), canary: Number(parts[2]), mirror: parts[3] !== undefined } : undefined
+}
