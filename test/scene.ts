@@ -328,11 +328,15 @@ export type Load = {
   stop(): Promise<LoadSummary>
 }
 
-export type LoadSettings = { readonly url: string; readonly host?: string; readonly rate?: number; readonly keepAlive?: boolean }
+export type LoadSettings = {
+  readonly url: string; readonly host?: string; readonly rate?: number; readonly keepAlive?: boolean
+  /** One more, as `name: value`. */
+  readonly header?: string
+}
 
 /** Users: a steady rate of requests, from outside of the cluster. It ends by itself, whatever happens to this process. */
-export function startLoad(t: Test, { url, host, rate = 60, keepAlive = true }: LoadSettings): Load {
-  const args = ['--url', `${url}/`, '--rate', String(rate), '--duration', '5m', '--timeline', ...(host === undefined ? [] : ['--host', host]), ...(keepAlive ? [] : ['--no-keep-alive'])]
+export function startLoad(t: Test, { url, host, rate = 60, keepAlive = true, header }: LoadSettings): Load {
+  const args = ['--url', `${url}/`, '--rate', String(rate), '--duration', '5m', '--timeline', ...(host === undefined ? [] : ['--host', host]), ...(header === undefined ? [] : ['--header', header]), ...(keepAlive ? [] : ['--no-keep-alive'])]
   const child = spawn(cluster().load, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const sum = new Map<string, number>()
   const firstSeen = new Map<string, number>()
