@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { sameRoutes, type Routes } from '#api/routes.ts'
 import type { Decision, Seen } from '#rollout/decision.ts'
+import { agrees } from '#rollout/routing.ts'
 import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning } from '#rollout/status.ts'
 
 /** Condition `Routed`: do requests go where they were asked to go, and if not, why? Told beside Flagger's one condition. */
@@ -20,8 +21,10 @@ export function told(before: CanaryStatus, decision: Decision, seen: Seen, now: 
   if (!asked) return { ...decision, status: { ...decision.status, conditions: others } }
   const old = before.conditions?.find(({ type }) => type === ROUTED)
   const disturbed = wasDisturbed(before, decision, seen) ? [disturbance(seen)] : []
-  const isInForce = gate?.routesAt !== undefined || (seen.routes !== undefined && sameRoutes(seen.routes, asked))
-  const about = isInForce ? { condition: inForce(old, asked, seen, now), news: [], wakeAt: undefined } : pending(old, asked, seen, now)
+  const isInForce = gate?.routesAt !== undefined || agrees(seen, asked)
+  // What is asked for only now has its own time.
+  const asking = before.gate?.routesFor === gate?.routesFor && old?.status !== 'True' ? old : undefined
+  const about = isInForce ? { condition: inForce(old, asked, seen, now), news: [], wakeAt: undefined } : pending(asking, asked, seen, now)
   return {
     ...decision,
     status: { ...decision.status, conditions: [...others, about.condition] },
@@ -35,7 +38,7 @@ function inForce(old: Condition | undefined, asked: Routes, seen: Seen, now: num
 }
 
 function pending(old: Condition | undefined, asked: Routes, seen: Seen, now: number): { readonly condition: Condition; readonly news: Decision['news']; readonly wakeAt: number | undefined } {
-  const since = old && old.status !== 'True' ? timeOf(old.lastTransitionTime) ?? now : now
+  const since = timeOf(old?.lastTransitionTime) ?? now
   if (old?.status !== 'False' && now - since < ROUTER_PATIENCE_MS) {
     return { condition: conditionOf(old, 'Unknown', 'Asked', `asked for: ${wordsOf(asked)}`, now), news: [], wakeAt: since + ROUTER_PATIENCE_MS }
   }
@@ -48,13 +51,13 @@ function pending(old: Condition | undefined, asked: Routes, seen: Seen, now: num
   }
 }
 
-/** What was seen in force is so no longer although nobody of ours asked for anything else. Whole pods come and go by themselves. */
+/** What was seen in force is so no longer although nobody of ours asked for anything else. */
 function wasDisturbed(before: CanaryStatus, { status, effects }: Decision, seen: Seen): boolean {
   const [was, is] = [before.gate, status.gate]
   const isForgotten = was?.routesAt !== undefined && is?.routesAt === undefined && was.routesFor === is?.routesFor && phaseOf(before) === phaseOf(status)
   const asked = routesOf(was?.routesFor)
   if (!isForgotten || !asked || effects.some(({ kind }) => kind === 'setRoutes')) return false
-  return seen.provider.weightsByReplicas ? seen.apex === 'foreign' || seen.apex === 'missing' || seen.apex === 'target' : !seen.routes || !sameRoutes(seen.routes, asked)
+  return !agrees(seen, asked)
 }
 
 function disturbance(seen: Seen): Decision['news'][number] {

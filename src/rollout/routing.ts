@@ -56,7 +56,7 @@ export function route(status: CanaryStatus, seen: Seen, wanted: Routes, now: num
  * Replica ratios are read back rounded by whole pods, and a canary without pods looks like all weight on the primary: there, what the apex selects
  * is what was asked of it.
  */
-function agrees(seen: Seen, wanted: Routes): boolean {
+export function agrees(seen: Seen, wanted: Routes): boolean {
   if (seen.provider.weightsByReplicas) return seen.apex === (wanted.canary <= 0 ? 'primary' : wanted.canary >= 100 ? 'canary' : 'both')
   return seen.routes !== undefined && sameRoutes(seen.routes, wanted)
 }
