@@ -27,11 +27,11 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     usage: () => ({ residentBytes: process.memoryUsage.rss(), cpuSeconds: (process.cpuUsage().user + process.cpuUsage().system) / 1e6 }),
   })
   const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps: QPS, burst: BURST, now: monotonic, random, onRequest: telemetry.onRequest })
-  const { http, close } = createHttp()
+  const { http, through, close } = createHttp()
   const lost = new AbortController()
 
   const agent = createAgent({
-    client, http, log, now, random,
+    client, http, httpThrough: through, log, now, random,
     events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
     defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
     metricsServer: env['METRICS_SERVER'],

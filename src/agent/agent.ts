@@ -33,6 +33,8 @@ export type AgentOptions = {
   readonly client: KubeClient
   readonly events: EventRecorder
   readonly http: Http
+  /** The same through an HTTP proxy, for AlertProviders that name one. */
+  readonly httpThrough?: (proxy: string) => Http
   /** Used where `spec.provider` and `spec.metricsServer` are left out. */
   readonly defaultProvider: string
   readonly metricsServer: string | undefined
@@ -101,7 +103,7 @@ export function createAgent(options: AgentOptions): Agent {
   })
   const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
   const telling = createTelling({
-    client, events, http: options.http, log, now, random, wait, caches: () => caches,
+    client, events, http: options.http, httpThrough: options.httpThrough, log, now, random, wait, caches: () => caches,
     denialOf: (address) => denialOf(address, {}), eventWebhook: options.eventWebhook, clusterName: options.clusterName,
   })
   const rounds = createHookRounds({ http: options.http, wait, random, onDone: enqueue })

@@ -20,6 +20,8 @@ export type TellingOptions = {
   readonly caches: () => Caches
   readonly events: EventRecorder
   readonly http: Http
+  /** The same through an HTTP proxy, for AlertProviders that name one. */
+  readonly httpThrough?: ((proxy: string) => Http) | undefined
   readonly log: Log
   /** Unix ms. */
   readonly now: () => number
@@ -51,7 +53,7 @@ export function createTelling(options: TellingOptions): Telling {
     onFailure: (canary, hook, answer) => log.warn({ canary, hook: hook.name, reason: answer?.message ?? 'too much is waiting to be told' }, 'event hook failed'),
   })
   const notifier = createNotifier({
-    http, wait, random, now, outbox: alerts,
+    http, wait, random, now, outbox: alerts, ...(options.httpThrough ? { httpThrough: options.httpThrough } : {}),
     sendMail: createSmtp({ denialOf: options.denialOf }),
     destination: (receiver, signal) => destinationFor(receiver, signal, client, caches()),
     onOutcome: (outcome, alert, receiver) => {

@@ -70,18 +70,19 @@ export function createHttp(options: HttpOptions = {}): HttpClient {
     http: (request, signal) => exchange(request, signal, request.insecureSkipVerify ? lax : strict, options),
     through: (proxy) => async (request, signal) => {
       // Few alerts go through a proxy: a connection each, and none is left behind.
-      const dispatcher = proxyAgent(proxy, request.insecureSkipVerify !== true, options)
+      const dispatcher = proxyAgent(proxy, request, options)
       return await exchange(request, signal, dispatcher, options).finally(() => dispatcher.destroy())
     },
     close: async () => { await Promise.all([strict.close(), lax.close()]) },
   }
 }
 
-function proxyAgent(proxy: string, rejectUnauthorized: boolean, options: HttpOptions): ProxyAgent {
+function proxyAgent(proxy: string, request: HttpRequest, options: HttpOptions): ProxyAgent {
   const url = checkedUrl(proxy, options)
+  const { hostname } = checkedUrl(request.url, options)
   return new ProxyAgent({
     uri: withoutUser(url).href, ...(url.username === '' ? {} : { token: userOf(url) }),
-    proxyTls: { lookup: guardedLookup(options), timeout: CONNECT_TIMEOUT_MS }, requestTls: { rejectUnauthorized },
+    proxyTls: { lookup: guardedLookup(options), timeout: CONNECT_TIMEOUT_MS }, requestTls: { rejectUnauthorized: request.insecureSkipVerify !== true, ...(isIP(hostname) === 0 ? { servername: hostname } : {}) },
   })
 }
 

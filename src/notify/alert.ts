@@ -32,7 +32,7 @@ export type AlertContext = {
 
 type Text = (canary: Canary, item: NewsItem) => string
 
-/** Flagger's words where it has an alert for the occasion; the event's own elsewhere. */
+/** By the event's reason, so that each is one that a rollout gives. Flagger's words where it has an alert for the occasion; the event's own elsewhere. */
 const TEXTS: Readonly<Record<string, Text>> = {
   CanaryInitialized: ({ spec }) => `New ${spec.targetRef.kind} detected, initialization completed.`,
   CanaryStarted: () => 'New revision detected, progressing canary analysis.',
@@ -40,8 +40,9 @@ const TEXTS: Readonly<Record<string, Text>> = {
     ? 'Canary analysis was skipped, promotion finished.' : 'Canary analysis completed successfully, promotion finished.'),
   CanaryAwaitingApproval: () => 'Canary is waiting for approval.',
   CanaryAwaitingPromotion: () => 'Canary promotion is waiting for approval.',
-  CanaryAwaitingIncrease: () => 'Canary traffic increase is waiting for approval.',
+  CanaryIncreaseHeld: () => 'Canary traffic increase is waiting for approval.',
   CanaryRollbackRequested: () => 'Rolling back manual webhook invoked',
+  CanaryPromotionFailed: (_canary, { message }) => message.replace(/^Promotion of \S+ failed/, 'Promotion failed'),
   CanaryThresholdReached: ({ spec }) => `Failed checks threshold reached ${Math.max(1, spec.analysis.threshold ?? 1)}`,
 }
 

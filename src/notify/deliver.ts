@@ -25,8 +25,10 @@ const FIRST_BACKOFF_MS = 1_000
 const POST_DEADLINE_MS = 5_000
 const MAX_ANSWER_BYTES = 64 * 1024
 const MAX_REASON_CHARS = 200
+/** Longest wait that a busy receiver may ask for (s): an alert has two minutes in all. */
+const MAX_RETRY_AFTER_SECONDS = 30
 
-type Attempt = { readonly state: 'delivered' | 'failed' | 'refused'; readonly reason: string }
+type Attempt = { readonly state: 'delivered' | 'failed' | 'refused'; readonly reason: string; readonly retryAfterSeconds?: number | undefined }
 
 /** Never rejects. A reason names neither address nor secret: the address of a chat's hook is one. */
 export async function deliver(alert: Alert, to: Destination, ports: DeliverPorts, signal: AbortSignal): Promise<Outcome> {
@@ -37,14 +39,15 @@ export async function deliver(alert: Alert, to: Destination, ports: DeliverPorts
   const secrets = secretsOf(to, delivery)
   if (signal.aborted) return refused(0, 'given up')
   for (let attempt = 1; ; attempt += 1) {
-    const { state, reason } = await once(delivery, to, provider.refusal, ports, signal).catch((err: unknown): Attempt => ({
+    const { state, reason, retryAfterSeconds = 0 } = await once(delivery, to, provider.refusal, ports, signal).catch((err: unknown): Attempt => ({
       // Nothing about a refused address changes by trying it again.
       state: faultOf(err) === 'denied' ? 'refused' : 'failed', reason: err instanceof Error ? err.message : 'failed',
     }))
     const told = excerpt(redact(reason, secrets), MAX_REASON_CHARS)
     if (state === 'delivered') return { delivered: true, attempts: attempt, reason: '' }
     if (state === 'refused' || attempt >= MAX_ATTEMPTS || signal.aborted) return refused(attempt, told)
-    await ports.wait(FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.5 + ports.random() / 2), signal)
+    const backoffMs = FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.5 + ports.random() / 2)
+    await ports.wait(Math.max(backoffMs, Math.min(retryAfterSeconds, MAX_RETRY_AFTER_SECONDS) * 1_000), signal)
     if (signal.aborted) return refused(attempt, told)
   }
 }
@@ -68,13 +71,13 @@ async function once(
   }
   const http = to.proxy === undefined ? ports.http : ports.httpThrough?.(to.proxy)
   if (!http) return { state: 'refused', reason: 'proxies are not set up' }
-  const { status, body } = await http({
+  const { status, body, retryAfterSeconds } = await http({
     method: 'POST', url: delivery.url, headers: delivery.headers, body: JSON.stringify(delivery.body), deadlineMs: POST_DEADLINE_MS, maxBytes: MAX_ANSWER_BYTES,
   }, signal)
   const isGood = status >= 200 && status < 300
   const because = isGood ? refusal?.(body) : undefined
   if (isGood && because === undefined) return { state: 'delivered', reason: '' }
-  return { state: status === 429 || status >= 500 ? 'failed' : 'refused', reason: because ?? `HTTP ${status} ${body}`.trim() }
+  return { state: status === 429 || status >= 500 ? 'failed' : 'refused', reason: because ?? `HTTP ${status} ${body}`.trim(), retryAfterSeconds }
 }
 
 /** Of an address everything behind the host, and all that the Secret holds. */

@@ -54,5 +54,6 @@ function newsOf(seen: Seen, cause: RollbackCause): readonly News[] {
   if (cause.threshold !== undefined) return [warning('CanaryThresholdReached', `Rolling back ${of} failed checks threshold reached ${cause.threshold}`, 'error'), failed]
   if (cause.isWorse) return [warning('CanaryProvedWorse', `Rolling back ${of}: ${cause.message}`, 'error'), failed]
   if (cause.isUnready) return [warning('CanaryNotReady', cause.message, 'error'), failed]
-  return [warning('CanaryRollingBack', `Rolling back ${of} ${cause.message}`, cause.isManual ? 'warn' : 'error'), failed]
+  if (cause.isManual) return [warning('CanaryRollbackRequested', `Rolling back ${of} ${cause.message}`, 'warn'), failed]
+  return [warning('CanaryRollingBack', `Rolling back ${of} ${cause.message}`, 'error'), failed]
 }

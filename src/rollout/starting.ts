@@ -37,7 +37,7 @@ export function start(rest: Decision, seen: Seen, target: TargetSeen, now: numbe
 
 /** It starts by itself: at the hold's end, or when its turn has come. */
 function waitForPolicy(rest: Decision, seen: Seen, { reason, until, queued }: HoldSeen, now: number): Decision {
-  const said = once(rest.status, normal('CanaryHeldByPolicy', `Holding ${canaryOf(seen)}: ${reason}`))
+  const said = once(rest.status, normal('CanaryHeldByPolicy', `Holding ${canaryOf(seen)}: ${reason}`, 'info'))
   const queuedAt = queued ? rest.status.gate?.queuedAt ?? timestamp(now) : undefined
   return { ...rest, status: withGate(said.status, { queuedAt }), news: said.news, wakeAt: earlier(rest.wakeAt, until) }
 }

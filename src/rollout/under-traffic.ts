@@ -48,7 +48,7 @@ export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Dec
 
 /** Weight on pods that are all gone falls at once; it comes back from the beginning, and too many such falls are the end. */
 function withoutPods(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decision {
-  const item = warning('CanaryNotReady', `canary deployment ${targetOf(seen)} not ready: no ready address is left; its weight goes back`)
+  const item = warning('CanaryNotReady', `canary deployment ${targetOf(seen)} not ready: no ready address is left; its weight goes back`, 'warn')
   const failedChecks = (before.failedChecks ?? 0) + 1
   if (failedChecks >= plan.threshold) return told(rollBack(before, seen, now, { threshold: failedChecks, message: item.message }), [item])
   return startOver(before, seen, now, item, failedChecks)
@@ -89,7 +89,7 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const failures = seen.check.metrics.flatMap(({ failure }) => failure ?? [])
   if (failures.length > 0) return heard(fail(again, seen, plan, failures.map((message) => warning('CanaryCheckFailed', message)), now, later))
   const halts = seen.check.metrics.flatMap(({ halt }) => halt ?? [])
-  if (halts.length > 0) return heard(stay(again, halts.map((message) => warning('CanaryMetricUnavailable', message))))
+  if (halts.length > 0) return heard(stay(again, halts.map((message) => warning('CanaryMetricUnavailable', message, 'warn'))))
   const doubt = doubtOf(seen)
   if (doubt) return heard(stayOnce(again, doubt))
 
@@ -101,7 +101,7 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const held = heldBy(before, seen)
   if (held) return answered(stayOnce(passed, held))
   if (step?.hold && before.gate?.released !== index) {
-    return answered(stayOnce(passed, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`)))
+    return answered(stayOnce(passed, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`, 'warn')))
   }
   if (plan.strategy === 'weighted' && !step?.mirror) {
     const increase = consult(seen, 'confirm-traffic-increase', 'Progressing')

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTlsServer } from 'node:https'
+import { connect, type AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import type { Http, HttpResponse } from '#api/http.ts'
 import type { Canary } from '#api/canary.ts'
@@ -84,6 +85,12 @@ test('attempts are 1 s, 2 s and 4 s apart', async (t) => {
   const script = ports(status(500))
   await deliver(alert(), SLACK, script, SIGNAL)
   t.same(script.waits, [1_000, 2_000, 4_000])
+})
+
+test('a receiver that asks for time gets it, within limits', async (t) => {
+  const script = ports({ status: 429, body: '', retryAfterSeconds: 7 }, { status: 429, body: '', retryAfterSeconds: 3_600 }, status(200))
+  t.match(await deliver(alert(), SLACK, script, SIGNAL), { delivered: true, attempts: 3 })
+  t.same(script.waits, [7_000, 30_000])
 })
 
 test('what the Secret holds stays out of the reason', async (t) => {
@@ -209,6 +216,52 @@ test('on the wire: Slack gets Flagger\'s payload with the token', async (t) => {
     channel: 'oncall', username: 'canary-bot', icon_url: '', icon_emoji: ':rocket:',
     attachments: [{ color: 'danger', author_name: 'shop.prod', text: 'Failed checks threshold reached 5', mrkdwn_in: ['text'], fields: [] }],
   } }])
+})
+
+/** A proxy that finds every host here: plain HTTP by absolute address, TLS through a tunnel. */
+async function proxyHere(t: Test): Promise<{ address: string; seen: { asked: string | undefined; as: string | undefined }[] }> {
+  const seen: { asked: string | undefined; as: string | undefined }[] = []
+  const proxy = createServer((request, response) => {
+    seen.push({ asked: `${request.method} ${request.url}`, as: request.headers['proxy-authorization'] })
+    request.resume().on('end', () => response.end('ok'))
+  })
+  proxy.on('connect', (request, socket) => {
+    seen.push({ asked: `CONNECT ${request.url}`, as: request.headers['proxy-authorization'] })
+    const upstream = connect(Number(request.url?.split(':')[1]), '127.0.0.1', () => { socket.write('HTTP/1.1 200 OK\r\n\r\n'); upstream.pipe(socket).pipe(upstream) })
+    for (const one of [socket, upstream]) one.on('error', () => { upstream.destroy(); socket.destroy() })
+  })
+  await new Promise<void>((resolve) => { proxy.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { proxy.closeAllConnections(); proxy.close() })
+  return { address: `127.0.0.1:${(proxy.address() as AddressInfo).port}`, seen }
+}
+
+test('on the wire: the proxy is asked, with the user of its address, and is itself checked', async (t) => {
+  const { address, seen } = await proxyHere(t)
+  const { http, through, close } = createHttp({ allowLoopback: true })
+  const careful = createHttp()
+  t.teardown(async () => { await Promise.all([close(), careful.close()]) })
+  const to: Destination = { ...SLACK, address: 'http://hooks.inside.example/services/x', proxy: `http://bob:pass@${address}` }
+  t.match(await deliver(alert(), to, { ...ports(), http, httpThrough: through }, SIGNAL), { delivered: true, attempts: 1 })
+  t.same(seen, [{ asked: 'POST http://hooks.inside.example/services/x', as: 'Basic Ym9iOnBhc3M=' }])
+  t.match(await deliver(alert(), to, { ...ports(), http: careful.http, httpThrough: careful.through }, SIGNAL), { delivered: false, attempts: 1, reason: /loopback/ })
+  t.match(await deliver(alert(), { ...to, proxy: 'socks5://p' }, { ...ports(), http, httpThrough: through }, SIGNAL), { delivered: false, attempts: 1, reason: /socks5: is not http or https/ })
+  t.equal(seen.length, 1)
+})
+
+test('on the wire: TLS goes through the proxy\'s tunnel, and the receiver\'s certificate is verified', async (t) => {
+  const issuer = createForgeIssuer()
+  const leaf = await issuer.issueLeaf(await issuer.issueCa(Date.now()), { service: 'hooks', namespace: 'test' }, Date.now())
+  const server = createTlsServer(leaf, (request, response) => { request.resume().on('end', () => response.end('ok')) })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  const { address, seen } = await proxyHere(t)
+  const { through, close } = createHttp({ allowLoopback: true })
+  t.teardown(close)
+  const host = `hooks.test.svc:${(server.address() as AddressInfo).port}`
+  const request = { method: 'POST', url: `https://${host}/x`, body: '{}', deadlineMs: 5_000 } as const
+  await t.rejects(through(`http://${address}`)(request, SIGNAL), { name: 'HttpError', message: /CERT|certificate|SELF_SIGNED|UNABLE_TO/ })
+  t.match(await through(`http://${address}`)({ ...request, insecureSkipVerify: true }, SIGNAL), { status: 200, body: 'ok' })
+  t.same(seen.map(({ asked }) => asked), [`CONNECT ${host}`, `CONNECT ${host}`])
 })
 
 const smtpTo = (port: number, change: Partial<Destination> = {}): Destination =>

@@ -1,3 +1,4 @@
+import { readdir, readFile } from 'node:fs/promises'
 import { test } from 'tap'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { alertOf, type Alert, type NewsItem } from '#notify/alert.ts'
@@ -32,16 +33,23 @@ const texts = [
   { reason: 'CanarySucceeded', spec: { skipAnalysis: true }, says: 'Canary analysis was skipped, promotion finished.' },
   { reason: 'CanaryAwaitingApproval', says: 'Canary is waiting for approval.' },
   { reason: 'CanaryAwaitingPromotion', says: 'Canary promotion is waiting for approval.' },
-  { reason: 'CanaryAwaitingIncrease', says: 'Canary traffic increase is waiting for approval.' },
+  { reason: 'CanaryIncreaseHeld', says: 'Canary traffic increase is waiting for approval.' },
   { reason: 'CanaryRollbackRequested', says: 'Rolling back manual webhook invoked' },
   { reason: 'CanaryThresholdReached', says: 'Failed checks threshold reached 5' },
+  { reason: 'CanaryPromotionFailed', message: 'Promotion of shop-web.prod failed, primary not ready: pod x crashes', says: 'Promotion failed, primary not ready: pod x crashes' },
   { reason: 'CanaryProvedWorse', says: 'told by the event' },
 ]
-for (const { reason, spec = {}, says } of texts) {
+for (const { reason, spec = {}, message, says } of texts as readonly { reason: string; spec?: Partial<Canary['spec']>; message?: string; says: string }[]) {
   test(`${reason}${'skipAnalysis' in spec ? ' without analysis' : ''} is told as: ${says}`, async (t) => {
-    t.match(alertOf(canaryWith(undefined, spec), news(reason), { at: NOW }), { message: says, reason, revision: '1abc', at: NOW })
+    t.match(alertOf(canaryWith(undefined, spec), news(reason, 'info', message), { at: NOW }), { message: says, reason, revision: '1abc', at: NOW })
   })
 }
+
+test('each reason that has words of its own here is one that a rollout gives', async (t) => {
+  const files = await Promise.all((await readdir('src/rollout')).map((name) => readFile(`src/rollout/${name}`, 'utf8')))
+  const given = new Set(files.flatMap((text) => [...text.matchAll(/'(Canary[A-Z]\w+)'/g)].map(([, reason]) => reason)))
+  t.same(texts.map(({ reason }) => reason).filter((reason) => !given.has(reason)), [])
+})
 
 test('news without a severity alert nobody', async (t) => {
   t.equal(alertOf(canaryWith(), { reason: 'CanaryAdvanced', message: 'Advance shop.prod canary weight 10' }, { at: NOW }), undefined)
