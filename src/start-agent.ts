@@ -31,7 +31,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   const lost = new AbortController()
 
   const agent = createAgent({
-    client, http, httpThrough: through, log, now, random,
+    client, http, httpThrough: through, telemetry, log, now, random,
     events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
     defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
     metricsServer: env['METRICS_SERVER'],

@@ -18,6 +18,7 @@ import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
 import { reconcile, type Ports } from '#agent/reconcile.ts'
 import { createRuns } from '#agent/runs.ts'
 import { createSavedStatuses } from '#agent/saved-status.ts'
+import type { Telemetry } from '#agent/telemetry.ts'
 import { createTelling } from '#agent/telling.ts'
 import { createVigil } from '#agent/vigil.ts'
 import { createHookRounds } from '#hooks/rounds.ts'
@@ -48,6 +49,8 @@ export type AgentOptions = {
   readonly random: () => number
   /** Timers; Node's own when left out. */
   readonly after?: After
+  /** Told what happens, for the agent's own metrics. */
+  readonly telemetry?: Pick<Telemetry, 'onChecked' | 'onTold' | 'onAlert'>
   readonly onWorked?: (turn: QueueTurn) => void
 }
 
@@ -103,7 +106,7 @@ export function createAgent(options: AgentOptions): Agent {
   })
   const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
   const telling = createTelling({
-    client, events, http: options.http, httpThrough: options.httpThrough, log, now, random, wait, caches: () => caches,
+    client, events, http: options.http, httpThrough: options.httpThrough, onAlert: options.telemetry?.onAlert, log, now, random, wait, caches: () => caches,
     denialOf: (address) => denialOf(address, {}), eventWebhook: options.eventWebhook, clusterName: options.clusterName,
   })
   const rounds = createHookRounds({ http: options.http, wait, random, onDone: enqueue })
@@ -141,11 +144,17 @@ export function createAgent(options: AgentOptions): Agent {
         await judgeCommands(canary, commands, seen, now(), context)
         return await vigil.look(canary, seen, why)
       },
-      measure: (canary, seen) => measuring.measure(canary, seen, providerOf(canary).name),
+      async measure(canary, seen) {
+        const begunAt = now()
+        const check = await measuring.measure(canary, seen, providerOf(canary).name)
+        options.telemetry?.onChecked(canary, check.metrics, (now() - begunAt) / 1_000)
+        return check
+      },
       apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
       saveStatus: (canary, status) => saved.save(canary, status),
       async announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
+        options.telemetry?.onTold(canary, item)
         await telling.announce(canary, item)
       },
       consultHooks: (canary, seen) => consultHooks(canary, seen, rounds, now()),

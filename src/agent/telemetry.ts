@@ -1,13 +1,20 @@
-import type { Canary } from '#api/canary.ts'
+import type { Canary, CanarySpec } from '#api/canary.ts'
+import type { CheckedMetric } from '#api/measurement.ts'
+import { objectKey } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { RequestRecord } from '#kube/client.ts'
 import type { Queue } from '#kube/queue.ts'
+import type { News } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
 
 /** The agent's own metrics, as Prometheus text. Flagger's names where Flagger has them, so that its dashboards and alerts go on working. */
 
 export type Telemetry = {
   onRequest(record: RequestRecord): void
+  /** One round of checks, and how long it took. */
+  onChecked(canary: Canary, metrics: readonly CheckedMetric[], seconds: number): void
+  onTold(canary: Canary, item: News): void
+  onAlert(outcome: 'delivered' | 'lost'): void
   render(): string
 }
 
@@ -19,9 +26,57 @@ export type TelemetrySources = {
   readonly usage: () => { readonly residentBytes: number; readonly cpuSeconds: number }
 }
 
+/** The Go client's default buckets, which Flagger's histogram has. */
+const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const
+
+type Rounds = { readonly counts: number[]; sum: number; count: number }
+
+/** What is kept of one Canary that had a run since the start. */
+type Run = { readonly rounds: Rounds; readonly values: Map<string, number>; readonly endings: Map<string, number> }
+
 export function createTelemetry(sources: TelemetrySources): Telemetry {
   const requests = new Map<string, number>()
+  const alerts = { delivered: 0, lost: 0 }
+  const runs = new Map<string, Run>()
+  const runOf = (canary: Canary): Run => {
+    const key = objectKey(canary.metadata)
+    const run = runs.get(key) ?? { rounds: { counts: BUCKETS.map(() => 0), sum: 0, count: 0 }, values: new Map(), endings: new Map() }
+    runs.set(key, run)
+    return run
+  }
+  /** Rows of the Canaries that are still there. */
+  function runRows(canaries: readonly Canary[], rows: (run: Run, names: string) => readonly (readonly [string, number])[]): (readonly [string, number])[] {
+    return canaries.flatMap((canary) => {
+      const run = runs.get(objectKey(canary.metadata))
+      return run ? rows(run, namesOf(canary)) : []
+    })
+  }
+  const endingRows = (family: string) => ({ endings }: Run, names: string) =>
+    [...endings].filter(([ending]) => ending.startsWith(family)).map(([ending, count]) => [`${names},${ending.slice(family.length)}`, count] as const)
   return {
+    onChecked(canary, metrics, seconds) {
+      const { rounds, values } = runOf(canary)
+      const bucket = BUCKETS.findIndex((limit) => seconds <= limit)
+      if (bucket >= 0) rounds.counts[bucket] = (rounds.counts[bucket] ?? 0) + 1
+      rounds.sum += seconds
+      rounds.count += 1
+      for (const { name, measurement } of metrics) {
+        // Flagger gives durations in seconds.
+        if (measurement.kind === 'value') values.set(name, name === 'request-duration' ? measurement.value / 1_000 : measurement.value)
+        else values.delete(name)
+      }
+    },
+    onTold(canary, { reason }) {
+      const family = SUCCEEDED.includes(reason) ? 'successes:' : FAILED.includes(reason) ? 'failures:' : undefined
+      if (!family) return
+      const isSkipped = family === 'successes:' && canary.spec.skipAnalysis === true
+      const ending = `${family}deployment_strategy="${strategyOf(canary.spec)}",analysis_status="${isSkipped ? 'skipped' : 'completed'}"`
+      const { endings } = runOf(canary)
+      endings.set(ending, (endings.get(ending) ?? 0) + 1)
+    },
+    onAlert(outcome) {
+      alerts[outcome] += 1
+    },
     onRequest({ verb, resource, status }) {
       const labels = `verb="${verb}",resource="${resource}",status="${status}"`
       requests.set(labels, (requests.get(labels) ?? 0) + 1)
@@ -36,11 +91,21 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
       family('flagger_canary_total', 'gauge', 'Canaries by namespace.', countByNamespace(canaries))
       family('flagger_canary_status', 'gauge', 'Last known status of a Canary: 0 running, 1 succeeded, 2 failed.', canaries.map((canary) => [namesOf(canary), statusNumber(canary)]))
       family('flagger_canary_weight', 'gauge', 'Percent of live requests by workload.', canaries.flatMap(weightRows))
+      // A Canary that is gone takes its series along.
+      const present = new Set(canaries.map(({ metadata }) => objectKey(metadata)))
+      for (const key of runs.keys()) if (!present.has(key)) runs.delete(key)
+      family('flagger_canary_metric_analysis', 'gauge', 'Last value of a metric of an analysis.', runRows(canaries, ({ values }, names) =>
+        [...values].map(([metric, value]) => [`${names},metric="${escapeLabel(metric)}"`, value])))
+      family('flagger_canary_successes_total', 'counter', 'Runs that ended in a promotion.', runRows(canaries, endingRows('successes:')))
+      family('flagger_canary_failures_total', 'counter', 'Runs that were rolled back, or whose promotion failed.', runRows(canaries, endingRows('failures:')))
+      lines.push('# HELP flagger_canary_duration_seconds Time that a round of checks took.', '# TYPE flagger_canary_duration_seconds histogram')
+      for (const [labels, value] of runRows(canaries, roundRows)) lines.push(`flagger_canary_duration_seconds${labels} ${value}`)
       const stats = sources.queue()?.stats()
       family('canarygate_leader', 'gauge', '1 on the agent that leads.', [['', sources.isLeader() ? 1 : 0]])
       family('canarygate_queue_depth', 'gauge', 'Canaries that are due and wait for a turn.', [['', stats?.depth ?? 0]])
       family('canarygate_queue_adds_total', 'counter', 'Turns asked for.', [['', stats?.adds ?? 0]])
       family('canarygate_queue_retries_total', 'counter', 'Turns repeated after a fault.', [['', stats?.retries ?? 0]])
+      family('canarygate_alerts_total', 'counter', 'Alerts by whether their receiver took them.', Object.entries(alerts).map(([outcome, count]) => [`outcome="${outcome}"`, count]))
       const { residentBytes, cpuSeconds } = sources.usage()
       family('process_resident_memory_bytes', 'gauge', 'Memory in use.', [['', residentBytes]])
       family('process_cpu_seconds_total', 'counter', 'Processor time used.', [['', cpuSeconds]])
@@ -49,6 +114,26 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
     },
   }
 }
+
+const SUCCEEDED: readonly string[] = ['CanarySucceeded']
+const FAILED: readonly string[] = ['CanaryRolledBack', 'CanaryPromotionFailed']
+
+/** As Flagger names them. */
+function strategyOf({ analysis, gate }: CanarySpec): 'canary' | 'ab-testing' | 'blue-green' {
+  if ((analysis.match ?? []).length > 0) return 'ab-testing'
+  return gate?.steps !== undefined || (analysis.stepWeight ?? 0) > 0 || (analysis.stepWeights ?? []).length > 0 ? 'canary' : 'blue-green'
+}
+
+function roundRows({ rounds }: Run, names: string): (readonly [string, number])[] {
+  let below = 0
+  const buckets = BUCKETS.map((limit, i) => {
+    below += rounds.counts[i] ?? 0
+    return [`_bucket{${names},le="${limit}"}`, below] as const
+  })
+  return [...buckets, [`_bucket{${names},le="+Inf"}`, rounds.count], [`_sum{${names}}`, rounds.sum], [`_count{${names}}`, rounds.count]]
+}
+
+const escapeLabel = (text: string): string => text.replaceAll('\\', String.raw`\\`).replaceAll('"', String.raw`\"`).replaceAll('\n', String.raw`\n`)
 
 const namesOf = (canary: Canary): string => `name="${canary.spec.targetRef.name}",namespace="${canary.metadata.namespace ?? ''}"`
 

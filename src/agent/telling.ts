@@ -23,6 +23,7 @@ export type TellingOptions = {
   /** The same through an HTTP proxy, for AlertProviders that name one. */
   readonly httpThrough?: ((proxy: string) => Http) | undefined
   readonly log: Log
+  readonly onAlert?: ((outcome: 'delivered' | 'lost') => void) | undefined
   /** Unix ms. */
   readonly now: () => number
   readonly random: () => number
@@ -57,6 +58,7 @@ export function createTelling(options: TellingOptions): Telling {
     sendMail: createSmtp({ denialOf: options.denialOf }),
     destination: (receiver, signal) => destinationFor(receiver, signal, client, caches()),
     onOutcome: (outcome, alert, receiver) => {
+      options.onAlert?.(outcome.delivered ? 'delivered' : 'lost')
       if (!outcome.delivered) log.warn({ canary: `${alert.canary.namespace}/${alert.canary.name}`, receiver: objectKey(receiver), reason: outcome.reason }, 'alert was not delivered')
     },
   })

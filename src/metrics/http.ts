@@ -180,6 +180,7 @@ function faultOf(err: unknown, url: URL, { deadlineMs }: HttpRequest, signal: Ab
   const denied = err instanceof DeniedAddressError ? err : undefined
   if (denied) return new HttpError('denied', denied.message)
   const code = codeOf(err)
-  if (code?.startsWith('HPE_')) return new HttpError('malformed', `${place}: the answer is no HTTP (${code})`, { cause: err })
+  // Not every fault that the parser finds has a code.
+  if (code?.startsWith('HPE_') || (err instanceof Error && err.name === 'HTTPParserError')) return new HttpError('malformed', `${place}: the answer is no HTTP${code ? ` (${code})` : ''}`, { cause: err })
   return new HttpError('unreachable', `${place}: ${code ?? (err instanceof Error ? err.name : 'failed')}`, { cause: err })
 }

@@ -39,6 +39,38 @@ test('requests are counted by verb, resource and status', async (t) => {
   t.match(text, 'canarygate_leader 0\n')
 })
 
+test('rounds, values and verdicts are told per Canary, and go with it', async (t) => {
+  let canaries = [withStatus('cart', { phase: 'Progressing' })]
+  const telemetry = createTelemetry({ ...sources([]), caches: () => ({ canaries: () => canaries }) as unknown as Caches })
+  const [cart] = canaries as [Canary]
+  const value = (name: string, number: number) => ({ name, measurement: { kind: 'value', value: number } }) as const
+  telemetry.onChecked(cart, [value('request-success-rate', 99.5), value('request-duration', 250), value('odd "name"', 3)], 0.03)
+  telemetry.onChecked(cart, [value('request-success-rate', 98), { name: 'odd "name"', measurement: { kind: 'unavailable', reason: 'gone' } }], 12)
+  telemetry.onTold(cart, { reason: 'CanarySucceeded', type: 'Normal', message: '' })
+  telemetry.onTold(cart, { reason: 'CanaryRolledBack', type: 'Warning', message: '' })
+  telemetry.onTold(cart, { reason: 'CanaryAdvanced', type: 'Normal', message: '' })
+  telemetry.onTold({ ...cart, spec: { ...cart.spec, skipAnalysis: true, analysis: { match: [{}], iterations: 3 } } }, { reason: 'CanarySucceeded', type: 'Normal', message: '' })
+  telemetry.onAlert('lost')
+  const page = telemetry.render().split('\n')
+  for (const line of [
+    'flagger_canary_metric_analysis{name="cart",namespace="shop",metric="request-success-rate"} 98',
+    'flagger_canary_metric_analysis{name="cart",namespace="shop",metric="request-duration"} 0.25',
+    'flagger_canary_duration_seconds_bucket{name="cart",namespace="shop",le="0.025"} 0',
+    'flagger_canary_duration_seconds_bucket{name="cart",namespace="shop",le="0.05"} 1',
+    'flagger_canary_duration_seconds_bucket{name="cart",namespace="shop",le="10"} 1',
+    'flagger_canary_duration_seconds_bucket{name="cart",namespace="shop",le="+Inf"} 2',
+    'flagger_canary_duration_seconds_sum{name="cart",namespace="shop"} 12.03',
+    'flagger_canary_duration_seconds_count{name="cart",namespace="shop"} 2',
+    'flagger_canary_successes_total{name="cart",namespace="shop",deployment_strategy="canary",analysis_status="completed"} 1',
+    'flagger_canary_successes_total{name="cart",namespace="shop",deployment_strategy="ab-testing",analysis_status="skipped"} 1',
+    'flagger_canary_failures_total{name="cart",namespace="shop",deployment_strategy="canary",analysis_status="completed"} 1',
+    'canarygate_alerts_total{outcome="lost"} 1',
+  ]) t.ok(page.includes(line), line)
+  t.notMatch(page.join('\n'), /odd/, 'a value that is no more is not told as if it were')
+  canaries = []
+  t.notMatch(telemetry.render(), /name="cart"/)
+})
+
 test('before anything is wired, the page is there', async (t) => {
   t.match(createTelemetry({ caches: () => undefined, queue: () => undefined, isLeader: () => false, usage }).render(), 'canarygate_queue_depth 0')
 })

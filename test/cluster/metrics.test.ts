@@ -3,6 +3,7 @@ import { t, test } from 'tap'
 import {
   adoptedShop, annotationsOf, begin, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, skip, startLoad, waitFor,
 } from '../scene.ts'
+import { expressions } from '../manifests/expressions.ts'
 
 /** Runs whose source of metrics goes away, and runs that never had a server for them. */
 await begin(t)
@@ -16,6 +17,14 @@ async function scalePrometheus(replicas: number): Promise<void> {
   await kubectl('-n', 'monitoring', 'scale', 'deployment/prometheus', `--replicas=${replicas}`)
   await waitFor(`${replicas} Prometheus`, async () => ((await deployment('monitoring', 'prometheus'))?.status?.readyReplicas ?? 0) === replicas, 60)
 }
+
+test('Prometheus itself reads every rule and every panel', { skip }, async (t) => {
+  const url = `${await serviceUrl('monitoring', 'prometheus')}:9090/api/v1/format_query`
+  const all = await expressions()
+  const answers = await Promise.all(all.map(async ({ where, text }) => ({ where, answer: await (await fetch(`${url}?${new URLSearchParams({ query: text })}`)).json() })))
+  for (const { where, answer } of answers) t.match(answer, { status: 'success' }, where)
+  t.match(await (await fetch(`${url}?query=sum(`)).json(), { status: 'error' }, 'a fault would be seen')
+})
 
 test('Prometheus goes away in mid-run: the weight holds; it comes back: the run is promoted', { skip }, async (t) => {
   const ns = await namespace(t)
