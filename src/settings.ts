@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import type { CanaryAnalysis } from '#api/canary.ts'
+import { destinationOf, type Destination } from '#notify/provider.ts'
 import { loadClusterConfig, type ClusterConfig } from '#kube/config.ts'
 
 /** Settings that the agent and the webhook read alike. */
@@ -18,6 +19,18 @@ export async function clusterConfigOf(env: Env, now: () => number): Promise<Clus
     ...(env['KUBECONFIG'] ? { kubeconfig: env['KUBECONFIG'] } : {}),
     ...(env['KUBERNETES_SERVICE_HOST'] ? { inCluster: { host: env['KUBERNETES_SERVICE_HOST'], port: env['KUBERNETES_SERVICE_PORT'] ?? '443' } } : {}),
   })
+}
+
+/** Who is alerted about Canaries that name nobody, by Flagger's variables: Teams if both are given, as there. Undefined: nobody. */
+export function alertReceiverOf(env: Env): Destination | undefined {
+  const [type, address, proxy] = env['MSTEAMS_URL'] ? ['msteams', env['MSTEAMS_URL'], env['MSTEAMS_PROXY_URL']] : ['slack', env['SLACK_URL'], env['SLACK_PROXY_URL']]
+  if (!address) return undefined
+  const { SLACK_TOKEN: token, SLACK_CHANNEL: channel, SLACK_USER: username } = env
+  const found = destinationOf({
+    type, address, ...(proxy ? { proxy } : {}), ...(channel ? { channel } : {}), ...(username ? { username } : {}),
+  }, undefined)
+  if (typeof found === 'string') return undefined
+  return type === 'slack' && token ? { ...found, secret: { token } } : found
 }
 
 /** The analysis of Canaries that the agent writes. A file that is missing means the built-in one; one that makes no sense stops the start. */

@@ -8,7 +8,7 @@ import { createEventRecorder } from '#kube/events.ts'
 import { createLeader } from '#kube/lease.ts'
 import { createHttp } from '#metrics/http.ts'
 import type { Runtime } from '#main.ts'
-import { clusterConfigOf, readDefaults } from '#settings.ts'
+import { alertReceiverOf, clusterConfigOf, readDefaults } from '#settings.ts'
 
 /** What running effects get to finish after SIGTERM, before the Lease is released all the same (ms). */
 const DRAIN_MS = 5_000
@@ -35,7 +35,8 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
     defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
     metricsServer: env['METRICS_SERVER'],
-    eventWebhook: env['EVENT_WEBHOOK'],
+    eventWebhook: env['EVENT_WEBHOOK_URL'] ?? env['EVENT_WEBHOOK'],
+    alertReceiver: alertReceiverOf(env),
     clusterName: env['CLUSTER_NAME'],
     defaultAnalysis: await readDefaults(env),
     isLeader: () => leader.isLeader(),

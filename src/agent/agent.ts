@@ -27,6 +27,7 @@ import { pause, realAfter, type After } from '#kube/clock.ts'
 import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
+import type { Destination } from '#notify/provider.ts'
 import { gatedSpec } from '#policy/defaults.ts'
 import type { CommandSeen } from '#rollout/decision.ts'
 
@@ -41,6 +42,8 @@ export type AgentOptions = {
   readonly metricsServer: string | undefined
   readonly eventWebhook?: string | undefined
   readonly clusterName?: string | undefined
+  /** Alerted about Canaries that name nobody. */
+  readonly alertReceiver?: Destination | undefined
   readonly defaultAnalysis: CanaryAnalysis
   readonly isLeader: () => boolean
   readonly log: Logger
@@ -107,7 +110,7 @@ export function createAgent(options: AgentOptions): Agent {
   const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
   const telling = createTelling({
     client, events, http: options.http, httpThrough: options.httpThrough, onAlert: options.telemetry?.onAlert, log, now, random, wait, caches: () => caches,
-    denialOf: (address) => denialOf(address, {}), eventWebhook: options.eventWebhook, clusterName: options.clusterName,
+    denialOf: (address) => denialOf(address, {}), eventWebhook: options.eventWebhook, clusterName: options.clusterName, alertReceiver: options.alertReceiver,
   })
   const rounds = createHookRounds({ http: options.http, wait, random, onDone: enqueue })
   const policies = createPolicies({

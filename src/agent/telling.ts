@@ -34,6 +34,8 @@ export type TellingOptions = {
   readonly eventWebhook?: string | undefined
   /** Told with every alert. */
   readonly clusterName?: string | undefined
+  /** Alerted about Canaries that name nobody. */
+  readonly alertReceiver?: Destination | undefined
 }
 
 export type Telling = {
@@ -42,6 +44,9 @@ export type Telling = {
   /** What is under way gets this long (ms). */
   close(graceMs: number): Promise<void>
 }
+
+/** Stands for the receiver of all, which is no object of the cluster. */
+const FALLBACK: Receiver = { name: 'default', namespace: '' }
 
 export function createTelling(options: TellingOptions): Telling {
   const { client, caches, events, http, log, now, random, wait } = options
@@ -56,7 +61,9 @@ export function createTelling(options: TellingOptions): Telling {
   const notifier = createNotifier({
     http, wait, random, now, outbox: alerts, ...(options.httpThrough ? { httpThrough: options.httpThrough } : {}),
     sendMail: createSmtp({ denialOf: options.denialOf }),
-    destination: (receiver, signal) => destinationFor(receiver, signal, client, caches()),
+    fallback: options.alertReceiver ? [FALLBACK] : [],
+    destination: async (receiver, signal) =>
+      (receiver === FALLBACK && options.alertReceiver ? options.alertReceiver : await destinationFor(receiver, signal, client, caches())),
     onOutcome: (outcome, alert, receiver) => {
       options.onAlert?.(outcome.delivered ? 'delivered' : 'lost')
       if (!outcome.delivered) log.warn({ canary: `${alert.canary.namespace}/${alert.canary.name}`, receiver: objectKey(receiver), reason: outcome.reason }, 'alert was not delivered')
