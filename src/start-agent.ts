@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { createAgent } from '#agent/agent.ts'
 import { keepCertificates } from '#agent/certificates.ts'
 import { createHealthServer } from '#agent/health.ts'
+import { createShards } from '#agent/shards.ts'
 import { createTelemetry } from '#agent/telemetry.ts'
 import { createKubeClient } from '#kube/client.ts'
 import { createEventRecorder } from '#kube/events.ts'
-import { createLeader } from '#kube/lease.ts'
 import { createHttp } from '#metrics/http.ts'
 import type { Runtime } from '#main.ts'
 import { alertReceiverOf, clusterConfigOf, readDefaults } from '#settings.ts'
@@ -17,18 +17,19 @@ const LEASE_NAME = 'canarygate-agent'
 const QPS = 100
 const BURST = 250
 
-/** Runs the agent until it is told to stop, or until it lost its Lease: then another leads, and this one starts afresh. */
+/** Runs the agent until it is told to stop, or until it lost a Lease: then another leads, and this one starts afresh. */
 export async function startAgent({ env, log, now, monotonic, random, stopping }: Runtime): Promise<void> {
   const namespace = env['POD_NAMESPACE'] ?? 'canarygate'
   const pod = env['POD_NAME'] ?? 'canarygate-agent'
   const config = await clusterConfigOf(env, monotonic)
   const telemetry = createTelemetry({
-    caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => leader?.isLeader() ?? false,
+    caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => shards?.isHolding() ?? false,
     usage: () => ({ residentBytes: process.memoryUsage.rss(), cpuSeconds: (process.cpuUsage().user + process.cpuUsage().system) / 1e6 }),
   })
   const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps: QPS, burst: BURST, now: monotonic, random, onRequest: telemetry.onRequest })
   const { http, through, close } = createHttp()
   const lost = new AbortController()
+  const count = Number(env['SHARDS'] ?? '1')
 
   const agent = createAgent({
     client, http, httpThrough: through, telemetry, log, now, random,
@@ -39,14 +40,15 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     alertReceiver: alertReceiverOf(env),
     clusterName: env['CLUSTER_NAME'],
     defaultAnalysis: await readDefaults(env),
-    isLeader: () => leader.isLeader(),
+    leads: (key) => shards.leads(key),
+    isShared: count > 1,
   })
-  const leader = createLeader({
-    client, namespace, name: LEASE_NAME, identity: `${pod}_${randomUUID()}`, log, now, monotonic, random,
-    onStartedLeading: () => {
+  const shards = createShards({
+    client, namespace, name: LEASE_NAME, identity: `${pod}_${randomUUID()}`, count, log, now, monotonic, random,
+    onStarted: () => {
       void begin()
     },
-    onStoppedLeading: (reason) => {
+    onStopped: (reason) => {
       if (!stopping.aborted) log.warn({ reason }, 'leadership lost')
       lost.abort()
     },
@@ -55,15 +57,15 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     await whenSynced(agent.hasSynced, stopping)
     if (stopping.aborted) return
     agent.lead()
-    certificates.lead()
+    if (shards.holds(0)) certificates.lead()
   }
-  const certificates = keepCertificates({ client, namespace, service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', isLeader: () => leader.isLeader(), log, now, random })
+  const certificates = keepCertificates({ client, namespace, service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', isLeader: () => shards.holds(0), log, now, random })
   const health = createHealthServer({ isReady: () => agent.hasSynced(), metrics: () => telemetry.render() })
 
   agent.start()
   await health.listen({ host: '0.0.0.0', port: Number(env['HTTP_PORT'] ?? '8080') })
   await whenSynced(agent.hasSynced, stopping)
-  leader.start()
+  shards.start()
   await new Promise<void>((resolve) => {
     for (const signal of [stopping, lost.signal]) signal.addEventListener('abort', () => resolve(), { once: true })
     if (stopping.aborted) resolve()
@@ -71,7 +73,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
 
   certificates.stop()
   await agent.stop(DRAIN_MS)
-  await leader.stop() // only now: nothing runs any more that a second leader could meet
+  await shards.stop() // only now: nothing runs any more that a second leader could meet
   await Promise.all([health.close(), close(), client.close()])
 }
 

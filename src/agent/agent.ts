@@ -45,7 +45,10 @@ export type AgentOptions = {
   /** Alerted about Canaries that name nobody. */
   readonly alertReceiver?: Destination | undefined
   readonly defaultAnalysis: CanaryAnalysis
-  readonly isLeader: () => boolean
+  /** The fence for one Canary, or for the workload that is to get one of its name: asked before everything that is written. */
+  readonly leads: (key: string) => boolean
+  /** Others may lead other Canaries at the same time. */
+  readonly isShared?: boolean
   readonly log: Logger
   /** Unix ms. */
   readonly now: () => number
@@ -61,7 +64,7 @@ export type Agent = {
   /** Fills the caches; nothing is written before `lead`. */
   start(): void
   hasSynced(): boolean
-  /** Leadership came: every Canary is looked at. */
+  /** Leadership of some Canaries came: each of them is looked at. */
   lead(): void
   /** No new turns; running ones end or are given up at the deadline (ms). */
   stop(deadlineMs: number): Promise<void>
@@ -81,30 +84,32 @@ const UNJUDGED_MS = 2_000
 const CONFLICT_MS = 50
 
 export function createAgent(options: AgentOptions): Agent {
-  const { client, events, log, now, random, isLeader } = options
+  const { client, events, log, now, random, leads } = options
   const saved = createSavedStatuses(client, now)
   const timers = options.after ? { after: options.after } : {}
   const told = new Map<string, string>()
   let isLeading = false
 
-  const enqueue = (key: string): void => { if (isLeading) queue.add(key) }
+  const enqueue = (key: string): void => { if (isLeading && leads(key)) queue.add(key) }
   const caches = createCaches({
     client, log, now, random, ...timers,
     routers: routerKinds(),
     wake: (key) => {
       const cached = caches.canary(key)
       if (cached) saved.seen(cached)
+      // Another agent's: what it does matters to those who wait for their turn here.
+      if (cached && !leads(key)) runs.settle(cached)
       enqueue(key)
     },
     governs: (workload) => policies.isGated(workload),
     missed(target) {
-      if (!isLeader()) return
+      if (!leads(objectKey(target.metadata))) return
       const message = `${target.metadata.name}.${target.metadata.namespace} was changed while CanaryGate's webhook was not reached: this revision rolls out ungated`
       log.warn({ target: objectKey(target.metadata) }, 'a change was missed')
       void events.record(target, { type: 'Warning', reason: 'CanaryGateMissed', message })
     },
     wakeUngated(namespace, name) {
-      if (isLeading) queue.addAfter(`${GATE_PREFIX}${namespace}/${name}`, CANARY_GRACE_MS)
+      if (isLeading && leads(`${namespace}/${name}`)) queue.addAfter(`${GATE_PREFIX}${namespace}/${name}`, CANARY_GRACE_MS)
     },
   })
   const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
@@ -118,12 +123,12 @@ export function createAgent(options: AgentOptions): Agent {
     labelsOf: (namespace) => caches.reader.get({ apiVersion: 'v1', kind: 'Namespace', name: namespace })?.metadata.labels,
     onChange(namespace) {
       if (!isLeading) return
-      for (const { metadata } of caches.canaries()) if (namespace === undefined || metadata.namespace === namespace) queue.add(objectKey(metadata), 'low')
+      for (const { metadata } of caches.canaries()) if ((namespace === undefined || metadata.namespace === namespace) && leads(objectKey(metadata))) queue.add(objectKey(metadata), 'low')
     },
   })
   const authority = createAuthority(accessReviewOf(client), log)
   const failing = createFailing({ saved, events, log, now })
-  const runs = createRuns({ canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
+  const runs = createRuns({ ...(options.isShared ? { shared: { now } } : {}), canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
   const vigil = createVigil({ http: options.http, caches, log, now })
   const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now, wait })
 
@@ -161,13 +166,13 @@ export function createAgent(options: AgentOptions): Agent {
         await telling.announce(canary, item)
       },
       consultHooks: (canary, seen) => consultHooks(canary, seen, rounds, now()),
-      isLeader,
+      isLeader: () => leads(key),
       log: bound,
     }
   }
 
   async function work(key: string): Promise<number | undefined> {
-    if (!isLeader()) return undefined
+    if (!leads(key.startsWith(GATE_PREFIX) ? key.slice(GATE_PREFIX.length) : key)) return undefined
     if (key.startsWith(GATE_PREFIX)) {
       const { namespace, name } = splitKey(key.slice(GATE_PREFIX.length))
       const policy = policies.of(namespace)
@@ -243,8 +248,8 @@ export function createAgent(options: AgentOptions): Agent {
     lead() {
       isLeading = true
       vigil.takeOver()
-      for (const canary of caches.canaries()) queue.add(objectKey(canary.metadata), 'low')
-      for (const workload of ungated(caches)) queue.add(`${GATE_PREFIX}${objectKey(workload.metadata)}`, 'low')
+      for (const { metadata } of caches.canaries()) if (leads(objectKey(metadata))) queue.add(objectKey(metadata), 'low')
+      for (const { metadata } of ungated(caches)) if (leads(objectKey(metadata))) queue.add(`${GATE_PREFIX}${objectKey(metadata)}`, 'low')
       queue.start()
     },
     async stop(deadlineMs) {

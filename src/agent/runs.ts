@@ -2,7 +2,7 @@ import type { Canary, Phase } from '#api/canary.ts'
 import { objectKey } from '#api/objects.ts'
 import type { EffectivePolicy } from '#policy/effective.ts'
 import type { HoldSeen } from '#rollout/decision.ts'
-import { phaseOf } from '#rollout/status.ts'
+import { phaseOf, timeOf } from '#rollout/status.ts'
 
 /** How many runs there are, whose turn is next, and who has to be told when one ends. */
 export type Runs = {
@@ -19,13 +19,18 @@ export type RunsOptions = {
   readonly canaries: () => readonly Canary[]
   /** A run ended: these Canaries wait. */
   readonly wake: (keys: readonly string[]) => void
+  /** Present where other agents start runs too: nobody starts before the others have heard of its wish. */
+  readonly shared?: { readonly now: () => number }
 }
 
 const RUNNING: readonly Phase[] = ['Progressing', 'WaitingPromotion', 'Promoting', 'Finalising']
 const isRunning = ({ status = {} }: Canary): boolean => RUNNING.includes(phaseOf(status))
 const keyOf = ({ metadata }: Canary): string => objectKey(metadata)
 
-export function createRuns({ canaries, wake }: RunsOptions): Runs {
+/** Until everybody's watches have brought what was written (ms). */
+const HEARD_MS = 1_000
+
+export function createRuns({ canaries, wake, shared }: RunsOptions): Runs {
   /** Begun in this very turn, which the saved statuses do not show yet. */
   const claimed = new Set<string>()
   const running = new Set<string>()
@@ -60,7 +65,12 @@ export function createRuns({ canaries, wake }: RunsOptions): Runs {
         return busy.length + ahead.length >= limit
       })
       if (full) return { reason: `${full.limit} canar${full.limit === 1 ? 'y' : 'ies'} may run at once ${full.where}: it waits for its turn (policy ${sources.map((name) => `"${name}"`).join(', ')})`, queued: true }
-      if (concurrency.cluster !== undefined || concurrency.namespace !== undefined) claimed.add(key)
+      if (concurrency.cluster === undefined && concurrency.namespace === undefined) return undefined
+      const heardAt = (timeOf(canary.status?.gate?.queuedAt) ?? Infinity) + HEARD_MS
+      if (shared && shared.now() < heardAt) {
+        return { reason: 'the other agents are told that it wants to run', queued: true, until: Math.min(heardAt, shared.now() + HEARD_MS) }
+      }
+      claimed.add(key)
       return undefined
     },
     settle(canary) {

@@ -15,6 +15,8 @@ export type LeaderOptions = {
   readonly leaseDurationMs?: number
   readonly renewDeadlineMs?: number
   readonly retryPeriodMs?: number
+  /** How long a free Lease is left to others (ms): for who holds much already. Default 0. */
+  readonly reluctanceMs?: () => number
   /** Nothing may be written before this was called, with the epoch: the Lease's count of transitions. */
   readonly onStartedLeading: (epoch: number) => void
   /** Called once at the end of each term, whatever ended it. */
@@ -64,7 +66,7 @@ export const microTime = (unixMs: number): string => new Date(unixMs).toISOStrin
  * monotonic clock: the timestamps in it come from a clock that may be wrong.
  */
 export function createLeader(options: LeaderOptions): Leader {
-  const { client, identity, namespace, log, now, monotonic, random, onStartedLeading, onStoppedLeading, after = realAfter } = options
+  const { client, identity, namespace, log, now, monotonic, random, onStartedLeading, onStoppedLeading, reluctanceMs = () => 0, after = realAfter } = options
   const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = { ...DEFAULTS, ...timesOf(options) }
   if (!(leaseDurationMs > renewDeadlineMs && renewDeadlineMs > retryPeriodMs * (1 + JITTER)))
     throw new Error('lease: leaseDurationMs must exceed renewDeadlineMs, which must exceed 1.2 times retryPeriodMs')
@@ -73,6 +75,8 @@ export function createLeader(options: LeaderOptions): Leader {
   let loop: Promise<void> | undefined
   /** The record as last seen, and when it was first seen so. */
   let seen: { readonly lease: Lease; readonly at: number } | undefined
+  /** Since when there has been none to be seen. */
+  let missingSince: number | undefined
   let term: { readonly epoch: number; renewedAt: number; readonly cancelDeadline: () => void } | undefined
 
   const isInForce = (): boolean => term !== undefined && monotonic() - term.renewedAt < renewDeadlineMs
@@ -86,8 +90,9 @@ export function createLeader(options: LeaderOptions): Leader {
   /** Milliseconds until the record may be taken: 0 when it is free, ours, or silent for its whole duration. */
   function untilFree(): number {
     const { holderIdentity = '', leaseDurationSeconds = secondsOf(leaseDurationMs) } = seen?.lease.spec ?? {}
-    if (!seen || holderIdentity === '' || holderIdentity === identity) return 0
-    return Math.max(0, seen.at + leaseDurationSeconds * 1_000 - monotonic())
+    if (holderIdentity === identity) return 0
+    const freeAt = !seen ? (missingSince ?? monotonic()) : holderIdentity === '' ? seen.at : seen.at + leaseDurationSeconds * 1_000
+    return Math.max(0, freeAt + reluctanceMs() - monotonic())
   }
 
   function held(spec: LeaseSpec | undefined): LeaseSpec {
@@ -109,7 +114,10 @@ export function createLeader(options: LeaderOptions): Leader {
     if (!term || !seen) {
       const found = await client.get<Lease>(ref, call)
       if (found) remember(found, monotonic())
-      else seen = undefined
+      else {
+        seen = undefined
+        missingSince ??= monotonic()
+      }
     }
     if (untilFree() > 0) return false
     const sentAt = monotonic()

@@ -73,6 +73,8 @@ export type WorldOptions = {
   readonly metricsServer?: string
   readonly defaultAnalysis?: CanaryAnalysis
   readonly podStartMs?: number
+  /** This agent's share; all when left out. */
+  readonly leads?: (key: string) => boolean
   /** Whether pods of an image get ready. */
   readonly isStarting?: (image: string, owner: string) => boolean
 }
@@ -157,7 +159,8 @@ export function createWorld(options: WorldOptions = {}): World {
       defaultProvider: options.defaultProvider ?? 'kubernetes',
       metricsServer: options.metricsServer,
       defaultAnalysis: options.defaultAnalysis ?? { interval: '10s', threshold: 2, stepWeights: [50] },
-      isLeader: own.isLeading,
+      leads: (key) => own.isLeading() && (options.leads?.(key) ?? true),
+      isShared: options.leads !== undefined,
     })
     agent.start()
     for (let tries = 0; !agent.hasSynced() && !own.isDead() && tries < 60; tries += 1) await clock.advance(tries === 0 ? 0 : 500)
