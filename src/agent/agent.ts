@@ -204,7 +204,7 @@ export function createAgent(options: AgentOptions): Agent {
       // Something is still being fetched, or somebody wrote first (a Gateway's status, a person, our own last write that the watch has yet to bring): look again.
       if (!isConflict(err) && !(err instanceof NotYetKnown)) {
         const canary = caches.canary(key)
-        if (canary && isLeader()) await failing.tell(saved.current(canary), err)
+        if (canary && leads(key)) await failing.tell(saved.current(canary), err)
         throw err
       }
       log.debug({ err, canary: key }, 'conflict')

@@ -31,6 +31,10 @@ export type Plan = {
 export const intervalMsOf = (spec: CanarySpec): number =>
   parseDuration(spec.analysis.interval ?? '') ?? DEFAULT_INTERVAL_SECONDS * 1_000
 
+/** The longest that any step waits for its check. */
+export const longestIntervalMs = (spec: CanarySpec): number =>
+  Math.max(intervalMsOf(spec), ...(spec.gate?.steps ?? []).map(({ interval }) => parseDuration(interval ?? '') ?? 0))
+
 export const thresholdOf = (spec: CanarySpec): number => Math.max(1, spec.analysis.threshold ?? 1)
 
 export function strategyOf(spec: CanarySpec): Strategy {

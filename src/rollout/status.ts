@@ -19,6 +19,20 @@ export function withGate(status: CanaryStatus, change: { readonly [K in keyof Ga
   return { ...status, gate: Object.fromEntries(merged) }
 }
 
+const PAST = ['changedAt', 'routesAt', 'readyAt', 'hooksAt', 'queuedAt'] as const
+
+/**
+ * Times that lie ahead although they cannot were written by a clock that was ahead: ours before it was set back, or another agent's. They are taken
+ * for now, or everything that is counted from them would wait until then.
+ */
+export function notAhead(status: CanaryStatus, now: number, longestIntervalMs: number): CanaryStatus {
+  const { gate = {} } = status
+  const isAhead = (at: string | undefined, byMs: number): boolean => (timeOf(at) ?? now) > now + byMs
+  const past = PAST.filter((field) => isAhead(gate[field], 0)).map((field) => [field, timestamp(now)] as const)
+  const next = isAhead(gate.nextCheckAt, longestIntervalMs) ? [['nextCheckAt', timestamp(now + longestIntervalMs)] as const] : []
+  return past.length + next.length === 0 ? status : withGate(status, Object.fromEntries([...past, ...next]))
+}
+
 /** Enters a phase; the counters stay as the caller says. */
 export function enter(status: CanaryStatus, phase: Phase, now: number, change: Partial<CanaryStatus> = {}): CanaryStatus {
   return withGate({ ...status, ...change, phase }, { changedAt: timestamp(now), ...change.gate })

@@ -8,7 +8,8 @@ import { finalising, promoting } from '#rollout/promoting.ts'
 import { resting } from '#rollout/resting.ts'
 import { told } from '#rollout/routed.ts'
 import { asking } from '#rollout/routing.ts'
-import { phaseOf, settled, timeOf } from '#rollout/status.ts'
+import { longestIntervalMs } from '#rollout/plan.ts'
+import { notAhead, phaseOf, settled, timeOf } from '#rollout/status.ts'
 import { terminating } from '#rollout/terminating.ts'
 
 const steps = {
@@ -28,7 +29,7 @@ const steps = {
 /** The next status and what must be done for it. Pure: no clock, no I/O, no randomness, arguments untouched. */
 export function step(status: CanaryStatus, seen: Seen, now: number): Decision {
   const phase = seen.deleting ? 'Terminating' : phaseOf(status)
-  const taken = takenOf(status, seen)
+  const taken = takenOf(notAhead(status, now, longestIntervalMs(seen.spec)), seen)
   const obeyed = taken.fresh.filter(({ refused }) => refused === undefined)
   const decided = steps[phase](taken.status, { ...seen, commands: obeyed }, now)
   const refused = taken.fresh.reduce((all, command) => (command.refused === undefined ? all : refuse(all, command, command.refused, now)), decided)
