@@ -1,106 +1,185 @@
-import { get } from 'node:http'
-import { performance } from 'node:perf_hooks'
+import { spawn } from 'node:child_process'
 import { setTimeout as wait } from 'node:timers/promises'
-import { FLAGGER_API_VERSION } from '#api/names.ts'
-import { createKubeClient, type KubeClient } from '#kube/client.ts'
-import { loadClusterConfig } from '#kube/config.ts'
+import { FLAGGER_API_VERSION, LABEL_ROLE } from '#api/names.ts'
+import type { KubeObject, Workload } from '#api/objects.ts'
+import type { KubeClient } from '#kube/client.ts'
+import { createTarget, inNamespace, leaderUsage, phase, phaseOf, quantile, spent, until, type Usage } from './scene.ts'
 
 /**
- * What idle Canaries cost the leading agent on the real cluster: `bench/scale.ts KUBECONFIG [count]`. Targets without pods, so that the API
- * server and not the kubelet is measured. Prints memory before and after, growth per Canary, and requests while nothing happens.
+ * What many Canaries cost the leading agent, on the real API server: `bench/scale.ts KUBECONFIG [idle,idle,...] [active]`. Objects only, no pods: on the
+ * test cluster the controllers are paused meanwhile, so that nothing but the API server and the agent works, and for the active Canaries a few
+ * lines here stand in for them.
+ *
+ * Idle Canaries are clones of one that the agent has adopted by itself, in all objects that it made; that it then writes nothing is measured as well.
  */
 const NAMESPACE = 'canarygate-scale'
-const QUIET_MS = 30_000
-const PER_CANARY_MS = 400
+const QUIET_MS = 20_000
+const AT_ONCE = 40
+const STEPS = { count: 2, intervalSeconds: 10 }
 
-export async function measureScale(kubeconfig: string, count: number): Promise<void> {
-  const client = createKubeClient(await loadClusterConfig({ kubeconfig, now: () => performance.now() }), {
-    userAgent: 'canarygate-bench', qps: 400, burst: 800, now: () => performance.now(), random: Math.random,
+export async function measureScale(kubeconfig: string, sizes: readonly number[], active: number): Promise<void> {
+  await inNamespace(kubeconfig, NAMESPACE, async (client) => {
+    await createTarget(client, NAMESPACE, 'model', { replicas: 0 })
+    await until(async () => (await phase(client, NAMESPACE, 'model')) === 'Initialized', 'the model is adopted')
+    await wait(3_000)
+    const objects = await objectsOf(client)
+    const resume = pauseControllers()
+    try {
+      const empty = await leaderUsage(client)
+      let made = 1
+      for (const size of sizes) {
+        const startedAt = performance.now()
+        for (; made < size; made += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, size - made) }, (_, i) => clone(client, objects, `app-${made + i}`)))
+        await until(async () => (await leaderUsage(client)).canaries >= size, `the agent has seen ${size} Canaries`, 60_000, 1_000)
+        const seconds = (performance.now() - startedAt) / 1_000
+        await report(client, empty, size, seconds)
+      }
+      if (active > 0) await measureActive(client, active)
+    } finally {
+      resume()
+    }
   })
-  await client.delete({ apiVersion: 'v1', kind: 'Namespace', name: NAMESPACE })
-  await until(async () => !(await client.get({ apiVersion: 'v1', kind: 'Namespace', name: NAMESPACE })), 'the old namespace is gone', 300_000)
-  await client.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } })
-  try {
-    const before = await leader(client)
-    const beganAt = performance.now()
-    for (let first = 0; first < count; first += 50) await Promise.all(Array.from({ length: Math.min(50, count - first) }, (_, index) => setUp(client, `app-${first + index}`)))
-    await until(async () => (await idle(client)) === count, `${count} Canaries are initialized`, count * PER_CANARY_MS + 60_000)
-    const tookSeconds = (performance.now() - beganAt) / 1_000
-    await wait(5_000)
-    const rested = await leader(client)
-    await wait(QUIET_MS)
-    const after = await leader(client)
-    const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0)
-    console.log(`${count} Canaries adopted in ${tookSeconds.toFixed(0)} s`)
-    console.log(`resident memory of the leading agent: ${mib(before.residentBytes)} MiB before, ${mib(after.residentBytes)} MiB with ${count} idle Canaries: ${((after.residentBytes - before.residentBytes) / count / 1_024).toFixed(1)} KiB each`)
-    console.log(`while idle for ${QUIET_MS / 1_000} s: ${after.requests - rested.requests} requests besides watches and Lease, ${(((after.cpuSeconds - rested.cpuSeconds) / QUIET_MS) * 1e5).toFixed(2)} % of a core`)
-  } finally {
-    await client.raw('DELETE', `/apis/${FLAGGER_API_VERSION}/namespaces/${NAMESPACE}/canaries`, {})
-    await client.delete({ apiVersion: 'v1', kind: 'Namespace', name: NAMESPACE })
-    await client.close()
+}
+
+async function report(client: KubeClient, empty: Usage, size: number, seconds: number): Promise<void> {
+  await wait(10_000)
+  const before = await leaderUsage(client)
+  await wait(QUIET_MS)
+  const after = await leaderUsage(client)
+  const { cpuPercent, requests, total } = spent(before, after)
+  const kib = (after.residentBytes - empty.residentBytes) / 1_024 / size
+  console.log(`${size} idle Canaries (made in ${seconds.toFixed(0)} s): ${mib(after.residentBytes)} MiB resident, ${mib(empty.residentBytes)} before; ${kib.toFixed(1)} KiB each; `
+    + `${total} requests in ${QUIET_MS / 1_000} s ${total > 0 ? JSON.stringify([...requests]) : ''}; ${cpuPercent.toFixed(1)} % of a core`)
+}
+
+const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0)
+
+/** All that there is of the model, as the agent made it. */
+async function objectsOf(client: KubeClient): Promise<readonly KubeObject[]> {
+  const kinds = [[FLAGGER_API_VERSION, 'Canary'], ['apps/v1', 'Deployment'], ['v1', 'Service'], ['apps/v1', 'ControllerRevision'], ['discovery.k8s.io/v1', 'EndpointSlice']] as const
+  const lists = await Promise.all(kinds.map(async ([apiVersion, kind]) => (await client.list(apiVersion, kind, { namespace: NAMESPACE })).items.map((item) => ({ ...item, apiVersion, kind }))))
+  return lists.flat()
+}
+
+/** The labels that its pods have, and with them the revision, stay the model's: nobody selects them, as there are no pods. */
+async function clone(client: KubeClient, objects: readonly KubeObject[], name: string): Promise<void> {
+  const renamed = (text: string): string => text.replace(/^model/, name)
+  let owner: string | undefined
+  for (const { metadata, status, ...content } of objects) {
+    const { labels, annotations, ownerReferences, finalizers } = metadata
+    const isCanarys = ownerReferences?.some(({ kind }) => kind === 'Canary')
+    const spec = content.kind === 'Canary' ? { spec: withTarget(content['spec'], name) } : {}
+    const service = labels?.['kubernetes.io/service-name']
+    const created = await client.create({
+      ...content, ...spec,
+      metadata: {
+        name: renamed(metadata.name), namespace: NAMESPACE, ...(finalizers ? { finalizers } : {}),
+        labels: { ...labels, ...(service === undefined ? {} : { 'kubernetes.io/service-name': renamed(service) }), ...(labels?.['canarygate.dev/target'] === undefined ? {} : { 'canarygate.dev/target': name }) },
+        ...(annotations ? { annotations } : {}),
+        ...(isCanarys && owner !== undefined ? { ownerReferences: ownerReferences?.map((reference) => ({ ...reference, name, uid: owner ?? '' })) ?? [] } : {}),
+      },
+    } as KubeObject, { fieldManager: 'canarygate' })
+    if (content.kind === 'Canary') owner = created.metadata.uid
+    if (status !== undefined && (content.kind === 'Canary' || content.kind === 'Deployment')) {
+      await client.patch({ apiVersion: content.apiVersion, kind: content.kind, namespace: NAMESPACE, name: created.metadata.name }, { status }, 'merge', { subresource: 'status' })
+    }
   }
 }
 
-async function setUp(client: KubeClient, name: string): Promise<void> {
-  const metadata = { name, namespace: NAMESPACE }
-  const labels = { app: name }
-  await client.create({
-    apiVersion: 'apps/v1', kind: 'Deployment', metadata,
-    spec: { replicas: 0, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: 'app', image: 'shop:1.0', ports: [{ containerPort: 8080 }] }] } } },
-  })
-  await client.create({ apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] } })
-  await client.create({
-    apiVersion: FLAGGER_API_VERSION, kind: 'Canary', metadata,
-    spec: { provider: 'kubernetes', targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name }, service: { port: 80, targetPort: 8080 }, analysis: { interval: '1m', threshold: 5, stepWeight: 10, maxWeight: 50 } },
-  })
+const withTarget = (spec: unknown, name: string): object => ({ ...(spec as object), targetRef: { ...(spec as { readonly targetRef: object }).targetRef, name } })
+
+/** Runs side by side, all started in one moment. */
+async function measureActive(client: KubeClient, count: number): Promise<void> {
+  const names = Array.from({ length: count }, (_, i) => `active-${i}`)
+  const stop = new AbortController()
+  const controllers = standIn(client, stop.signal)
+  try {
+    const analysis = { interval: `${STEPS.intervalSeconds}s`, threshold: 2, stepWeights: [20, 50] }
+    const adoptedFrom = performance.now()
+    for (let i = 0; i < count; i += AT_ONCE) await Promise.all(names.slice(i, i + AT_ONCE).map((name) => createTarget(client, NAMESPACE, name, { replicas: 2, spec: { analysis } })))
+    await until(async () => (await inPhase(client, names, ['Initialized'])) === count, `${count} targets are adopted`, 240_000, 1_000)
+    console.log(`${count} targets adopted in ${((performance.now() - adoptedFrom) / 1_000).toFixed(0)} s`)
+    await wait(5_000)
+    const before = await leaderUsage(client)
+    const began = new Map<string, number>()
+    await Promise.all(names.map(async (name) => {
+      await client.patch({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name }, { spec: { template: { spec: { containers: [{ name: 'app', image: 'shop:1.1' }] } } } }, 'strategic')
+      began.set(name, performance.now())
+    }))
+    const ended = new Map<string, number>()
+    await until(async () => {
+      for (const canary of await canariesOf(client)) if (phaseOf(canary) === 'Succeeded' && !ended.has(canary.metadata.name)) ended.set(canary.metadata.name, performance.now())
+      return ended.size === count
+    }, `${count} runs are done`, 240_000, 500)
+    const after = await leaderUsage(client)
+    const { cpuPercent, requests, total } = spent(before, after)
+    const writes = [...requests].filter(([name]) => !/^(get|list) /.test(name))
+    const steps = count * STEPS.count
+    const sum = (rows: readonly (readonly [string, number])[]): number => rows.reduce((all, [, times]) => all + times, 0)
+    const over = names.map((name) => ((ended.get(name) ?? 0) - (began.get(name) ?? 0)) / 1_000 - STEPS.count * STEPS.intervalSeconds)
+    console.log(`${count} runs of ${STEPS.count} steps at once: ${cpuPercent.toFixed(0)} % of a core, ${mib(after.residentBytes)} MiB; ${(sum(writes) / count).toFixed(1)} writes a run from start to end, `
+      + `${total - sum(writes)} reads in all; over the theoretical ${STEPS.count * STEPS.intervalSeconds} s: p50 ${quantile(over, 0.5).toFixed(1)} s, p99 ${quantile(over, 0.99).toFixed(1)} s`)
+    console.log(`  of these, while weights rise: status and routes, ${(((requests.get('update canaries/status') ?? requests.get('update canaries') ?? 0)) / steps).toFixed(1)} status writes a step; all: ${JSON.stringify(Object.fromEntries(writes))}`)
+  } finally {
+    stop.abort()
+    await controllers
+  }
 }
 
-async function idle(client: KubeClient): Promise<number> {
-  let found = 0
+const canariesOf = async (client: KubeClient): Promise<readonly KubeObject[]> => {
+  const found: KubeObject[] = []
   let next: string | undefined
   do {
     const page = await client.list(FLAGGER_API_VERSION, 'Canary', { namespace: NAMESPACE, limit: 500, ...(next ? { continue: next } : {}) })
-    found += page.items.filter((canary) => (canary['status'] as { readonly phase?: string } | undefined)?.phase === 'Initialized').length
+    found.push(...page.items.filter(({ metadata }) => metadata.name.startsWith('active-')))
     next = page.continue
   } while (next)
   return found
 }
+const inPhase = async (client: KubeClient, names: readonly string[], phases: readonly string[]): Promise<number> =>
+  (await canariesOf(client)).filter((canary) => names.includes(canary.metadata.name) && phases.includes(phaseOf(canary))).length
 
-type Usage = { readonly residentBytes: number; readonly cpuSeconds: number; readonly requests: number }
-
-/** The leading agent's own metrics. */
-async function leader(client: KubeClient): Promise<Usage> {
-  const { items } = await client.list('v1', 'Pod', { namespace: 'canarygate', labelSelector: 'app.kubernetes.io/component=agent' })
-  for (const pod of items) {
-    const address = (pod['status'] as { readonly podIP?: string } | undefined)?.podIP
-    const page = address ? await pageOf(`http://${address}:8080/metrics`).catch(() => '') : ''
-    const value = (name: string): number => Number(new RegExp(`^${name} (\\S+)`, 'm').exec(page)?.[1] ?? Number.NaN)
-    if (value('canarygate_leader') !== 1) continue
-    const requests = [...page.matchAll(/^canarygate_api_requests_total\{verb="(\w+)",resource="([\w.]+)"[^}]*\} (\d+)/gm)]
-      .filter(([, verb, resource]) => verb !== 'watch' && resource !== 'leases')
-      .reduce((sum, [, , , times]) => sum + Number(times), 0)
-    return { residentBytes: value('process_resident_memory_bytes'), cpuSeconds: value('process_cpu_seconds_total'), requests }
+/** Deployments are ready as soon as they are asked for, and their Services have the addresses. */
+async function standIn(client: KubeClient, signal: AbortSignal): Promise<void> {
+  const { resourceVersion } = await client.list('apps/v1', 'Deployment', { namespace: NAMESPACE, limit: 1 })
+  try {
+    for await (const event of client.watch('apps/v1', 'Deployment', { namespace: NAMESPACE, resourceVersion, signal })) {
+      if (!('object' in event) || event.type === 'DELETED' || !event.object.metadata.name.startsWith('active-')) continue
+      void roll(client, event.object as Workload).catch((err: unknown) => { if (!signal.aborted) console.error(err) })
+    }
+  } catch (err) {
+    if (!signal.aborted) throw err
   }
-  throw new Error('no agent says that it leads: is CanaryGate installed?')
 }
 
-const pageOf = (url: string): Promise<string> => new Promise((resolve, reject) => {
-  get(url, { timeout: 5_000 }, (answer) => {
-    let text = ''
-    answer.setEncoding('utf8').on('data', (chunk: string) => { text += chunk }).on('end', () => resolve(text))
-  }).once('error', reject).once('timeout', () => reject(new Error('no answer')))
-})
-
-async function until(isSo: () => Promise<boolean>, what: string, longestMs: number): Promise<void> {
-  const deadline = performance.now() + longestMs
-  while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error(`not in time: ${what}`)
-    await wait(1_000)
+async function roll(client: KubeClient, { metadata, spec, status }: Workload): Promise<void> {
+  if (status?.observedGeneration === metadata.generation) return
+  const replicas = spec.replicas ?? 1
+  const ref = { apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: metadata.name }
+  const role = metadata.labels?.[LABEL_ROLE]
+  if (role !== undefined) {
+    const endpoints = Array.from({ length: replicas }, (_, i) => ({ addresses: [`192.0.2.${i + 1}`], conditions: { ready: true } }))
+    await client.apply({
+      apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4', endpoints,
+      metadata: { name: metadata.name, namespace: NAMESPACE, labels: { 'kubernetes.io/service-name': metadata.name, [LABEL_ROLE]: role } },
+    } as KubeObject, { fieldManager: 'bench', force: true })
   }
+  const counts = { replicas, updatedReplicas: replicas, readyReplicas: replicas, availableReplicas: replicas }
+  await client.patch(ref, { status: { observedGeneration: metadata.generation, ...counts } }, 'merge', { subresource: 'status' })
+}
+
+/** Only the test cluster can be told to; elsewhere they work along. Answers how to let them go on. */
+function pauseControllers(): () => void {
+  if (process.env['CANARYGATE_CLUSTER_DIR'] === undefined) {
+    console.log('CANARYGATE_CLUSTER_DIR is not set: the controllers work along')
+    return () => {}
+  }
+  const child = spawn(new URL('../test/cluster/disturb.sh', import.meta.url).pathname, ['pause', 'controllers', '900'], { stdio: 'inherit', detached: true })
+  return () => { if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM') }
 }
 
 if (import.meta.main) {
-  const [kubeconfig, count = '1000'] = process.argv.slice(2)
-  if (!kubeconfig) throw new Error('usage: bench/scale.ts KUBECONFIG [count]')
-  await measureScale(kubeconfig, Number(count))
+  const [kubeconfig, sizes = '1000', active = '0'] = process.argv.slice(2)
+  if (!kubeconfig) throw new Error('usage: bench/scale.ts KUBECONFIG [idle,idle,...] [active]')
+  await measureScale(kubeconfig, sizes.split(',').map(Number), Number(active))
 }

@@ -1,0 +1,100 @@
+import { performance } from 'node:perf_hooks'
+import { get } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { CanarySpec } from '#api/canary.ts'
+import { FLAGGER_API_VERSION } from '#api/names.ts'
+import type { KubeObject } from '#api/objects.ts'
+import { createKubeClient, type KubeClient } from '#kube/client.ts'
+import { loadClusterConfig } from '#kube/config.ts'
+
+/** What the benchmarks on the real cluster stand on: a client, a namespace that is gone afterwards, targets with Canaries, and the leading agent's own figures. */
+
+export async function inNamespace(kubeconfig: string, name: string, measure: (client: KubeClient) => Promise<void>): Promise<void> {
+  const client = createKubeClient(await loadClusterConfig({ kubeconfig, now: () => performance.now() }), {
+    userAgent: 'canarygate-bench', qps: 2_000, burst: 4_000, now: () => performance.now(), random: Math.random,
+  })
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', name }
+  try {
+    await client.delete(namespace)
+    await until(async () => !(await client.get(namespace)), 'the old namespace is gone', 300_000)
+    await client.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+    await measure(client)
+  } finally {
+    // First the Canaries, while their agent is there to let go of them.
+    await client.raw('DELETE', `/apis/${FLAGGER_API_VERSION}/namespaces/${name}/canaries`, {}).catch((err: unknown) => console.error(err))
+    await client.delete(namespace)
+    await client.close()
+  }
+}
+
+export type Target = { readonly replicas?: number; readonly spec?: Partial<CanarySpec> }
+
+/** A Deployment, its Service and its Canary. */
+export async function createTarget(client: KubeClient, namespace: string, name: string, { replicas = 1, spec = {} }: Target = {}): Promise<void> {
+  const metadata = { name, namespace }
+  const labels = { app: name }
+  const container = { name: 'app', image: 'shop:1.0', imagePullPolicy: 'IfNotPresent', ports: [{ containerPort: 8080 }], readinessProbe: { httpGet: { path: '/readyz', port: 8080 }, periodSeconds: 1 }, resources: { requests: { cpu: '1m' } } }
+  await client.create({
+    apiVersion: 'apps/v1', kind: 'Deployment', metadata,
+    spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [container] } } },
+  })
+  await client.create({ apiVersion: 'v1', kind: 'Service', metadata, spec: { clusterIP: 'None', selector: labels, ports: [{ port: 80, targetPort: 8080 }] } })
+  await client.create({
+    apiVersion: FLAGGER_API_VERSION, kind: 'Canary', metadata: { ...metadata, annotations: { 'canarygate.dev/allow-short-interval': 'true' } },
+    spec: {
+      provider: 'kubernetes', targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name }, service: { port: 80, targetPort: 8080, headless: true },
+      analysis: { interval: '10s', threshold: 2, stepWeight: 50, maxWeight: 50 }, ...spec,
+    },
+  })
+}
+
+export const phaseOf = (canary: KubeObject | undefined): string => (canary?.['status'] as { readonly phase?: string } | undefined)?.phase ?? ''
+
+export async function phase(client: KubeClient, namespace: string, name: string): Promise<string> {
+  return phaseOf(await client.get({ apiVersion: FLAGGER_API_VERSION, kind: 'Canary', namespace, name }))
+}
+
+export async function until(isSo: () => Promise<boolean>, what: string, longestMs = 60_000, everyMs = 100): Promise<void> {
+  const deadline = performance.now() + longestMs
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`not within ${longestMs / 1_000} s: ${what}`)
+    await wait(everyMs)
+  }
+}
+
+export const quantile = (values: readonly number[], q: number): number => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))] ?? Number.NaN
+
+export type Usage = { readonly at: number; readonly residentBytes: number; readonly cpuSeconds: number; readonly canaries: number; readonly requests: ReadonlyMap<string, number> }
+
+/** The leading agent's own metrics; requests by verb and resource, without watches and Leases. */
+export async function leaderUsage(client: KubeClient): Promise<Usage> {
+  const { items } = await client.list('v1', 'Pod', { namespace: 'canarygate', labelSelector: 'app.kubernetes.io/component=agent' })
+  for (const pod of items) {
+    const address = (pod['status'] as { readonly podIP?: string } | undefined)?.podIP
+    const page = address ? await pageOf(`http://${address}:8080/metrics`).catch(() => '') : ''
+    const values = (name: string): number[] => [...page.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'gm'))].map(([, value]) => Number(value))
+    if (values('canarygate_leader')[0] !== 1) continue
+    const requests = new Map<string, number>()
+    for (const [, verb = '', resource = '', times] of page.matchAll(/^canarygate_api_requests_total\{verb="(\w+)",resource="([\w./-]+)"[^}]*\} (\d+)/gm)) {
+      if (verb !== 'watch' && resource !== 'leases') requests.set(`${verb} ${resource}`, (requests.get(`${verb} ${resource}`) ?? 0) + Number(times))
+    }
+    return {
+      at: performance.now(), residentBytes: values('process_resident_memory_bytes')[0] ?? Number.NaN, cpuSeconds: values('process_cpu_seconds_total')[0] ?? Number.NaN,
+      canaries: values('flagger_canary_total').reduce((sum, count) => sum + count, 0), requests,
+    }
+  }
+  throw new Error('no agent says that it leads: is CanaryGate installed?')
+}
+
+/** What happened between two looks at the agent. */
+export function spent(before: Usage, after: Usage): { readonly cpuPercent: number; readonly requests: ReadonlyMap<string, number>; readonly total: number } {
+  const requests = new Map([...after.requests].map(([name, count]) => [name, count - (before.requests.get(name) ?? 0)] as const).filter(([, count]) => count > 0))
+  return { cpuPercent: ((after.cpuSeconds - before.cpuSeconds) / (after.at - before.at)) * 1e5, requests, total: [...requests.values()].reduce((a, b) => a + b, 0) }
+}
+
+const pageOf = (url: string): Promise<string> => new Promise((resolve, reject) => {
+  get(url, { timeout: 10_000 }, (answer) => {
+    let text = ''
+    answer.setEncoding('utf8').on('data', (chunk: string) => { text += chunk }).on('end', () => resolve(text))
+  }).once('error', reject).once('timeout', () => reject(new Error('no answer')))
+})
