@@ -28,12 +28,15 @@ export function start(rest: Decision, seen: Seen, target: TargetSeen, now: numbe
     const waiting = withGate(isWaiting ? rest.status : enter(rest.status, 'Waiting', now), { nextCheckAt: timestamp(now + intervalMs) })
     const said = once(waiting, closedGate('CanaryAwaitingApproval', `Halt ${canaryOf(seen)} advancement waiting for approval ${approval.hook.name}`, approval.hook))
     const gate: Effect[] = target.gate === 'pending' ? [] : [{ kind: 'markGate', gate: 'pending', revision: target.revision }]
-    const decision = { ...rest, status: said.status, effects: [...rest.effects, ...gate], news: [...approval.news, ...said.news], wakeAt: earlier(rest.wakeAt, now + intervalMs) }
+    const decision = { ...rest, status: said.status, effects: [...rest.effects, ...gate], news: [...retried(seen, command), ...approval.news, ...said.news], wakeAt: earlier(rest.wakeAt, now + intervalMs) }
     return command ? take(decision, command, now) : decision
   }
   const started = told(begun(rest, seen, target, now, command), approval.news)
   return command ? take(started, command, now) : started
 }
+
+const retried = (seen: Seen, command: CommandSeen | undefined): readonly News[] =>
+  (command?.command === 'retry' ? [normal('CanaryRetried', `Retrying ${targetOf(seen)} ${because(command)}`)] : [])
 
 /** It starts by itself: at the hold's end, or when its turn has come. */
 function waitForPolicy(rest: Decision, seen: Seen, { reason, until, queued }: HoldSeen, now: number): Decision {
@@ -75,7 +78,7 @@ function begun(rest: Decision, seen: Seen, target: TargetSeen, now: number, comm
       ...scaleUp,
       ...(target.gate === 'pending' ? [] : [{ kind: 'markGate', gate: 'pending', revision: target.revision } as const]),
     ],
-    news: [...promoted, normal('CanaryStarted', `New revision detected! Scaling up ${targetOf(seen)}`, 'info')],
+    news: [...retried(seen, command), ...promoted, normal('CanaryStarted', `New revision detected! Scaling up ${targetOf(seen)}`, 'info')],
     wakeAt: now,
   }
 }

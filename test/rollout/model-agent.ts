@@ -1,6 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
-import type { Decision, Effect, HookAnswer, Seen } from '#rollout/decision.ts'
+import type { Decision, Effect, HookAnswer, News, Seen } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
 import { step, wantedHooks, wantsCheck } from '#rollout/step.ts'
 import { checkDecision, checkEffect, checkSaved, type Ledger } from './invariants.ts'
@@ -29,6 +29,7 @@ export class ModelAgent {
   #saved: { readonly version: number; readonly status: CanaryStatus } | undefined
   wakeAt: number | undefined
   lastEffects: readonly Effect[] = []
+  readonly told: News[] = []
   /** What the agent could have been woken by. */
   #known: World | undefined
 
@@ -118,7 +119,7 @@ export class ModelAgent {
           this.#saved = { version: saved.version, status: saved.status }
         })
       }
-      if (decision.news.length > 0) this.#call(fault(), `${phaseOf(status)}>${phaseOf(decision.status)} tell`, () => {})
+      if (decision.news.length > 0) this.#call(fault(), `${phaseOf(status)}>${phaseOf(decision.status)} tell`, () => { this.told.push(...decision.news) })
     } catch (err) {
       if (err instanceof Crash) this.crash()
       else if (err instanceof Lost || (err instanceof Error && EXPECTED.test(err.message))) {
