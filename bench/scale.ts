@@ -3,16 +3,17 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { FLAGGER_API_VERSION, LABEL_ROLE } from '#api/names.ts'
 import type { KubeObject, Workload } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
-import { createTarget, inNamespace, leaderUsage, phase, phaseOf, quantile, spent, until, type Usage } from './scene.ts'
+import { createTarget, inNamespace, phase, phaseOf, quantile, spent, until, usageOf, type Usage } from './scene.ts'
 
 /**
- * What many Canaries cost the leading agent, on the real API server: `bench/scale.ts KUBECONFIG [idle,idle,...] [active]`. Objects only, no pods: on the
- * test cluster the controllers are paused meanwhile, so that nothing but the API server and the agent works, and for the active Canaries a few
- * lines here stand in for them.
+ * What many Canaries cost the leading agent, on the real API server: `bench/scale.ts KUBECONFIG [idle,idle,...] [active]`, after `make image`. Objects only,
+ * no pods: the agents in the cluster are scaled to zero, one runs here as a process of its own, and on the test cluster the controllers are paused
+ * meanwhile, so that nothing but the API server and the agent works. For the active Canaries a few lines here stand in for the controllers.
  *
- * Idle Canaries are clones of one that the agent has adopted by itself, in all objects that it made; that it then writes nothing is measured as well.
+ * Idle Canaries are clones of one that an agent has adopted by itself, in all objects that it made; that it then writes nothing is measured as well.
  */
 const NAMESPACE = 'canarygate-scale'
+const AGENT_PORT = 18_080
 const QUIET_MS = 20_000
 const AT_ONCE = 40
 const STEPS = { count: 2, intervalSeconds: 10 }
@@ -23,32 +24,63 @@ export async function measureScale(kubeconfig: string, sizes: readonly number[],
     await until(async () => (await phase(client, NAMESPACE, 'model')) === 'Initialized', 'the model is adopted')
     await wait(3_000)
     const objects = await objectsOf(client)
+    await scaleAgents(client, 0)
     const resume = pauseControllers()
     try {
-      const empty = await leaderUsage(client)
+      const empty = await withAgent(kubeconfig, 1, async (look) => { await wait(5_000); return await look() })
       let made = 1
       for (const size of sizes) {
         const startedAt = performance.now()
         for (; made < size; made += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, size - made) }, (_, i) => clone(client, objects, `app-${made + i}`)))
-        await until(async () => (await leaderUsage(client)).canaries >= size, `the agent has seen ${size} Canaries`, 60_000, 1_000)
-        const seconds = (performance.now() - startedAt) / 1_000
-        await report(client, empty, size, seconds)
+        console.log(`${size} Canaries made in ${((performance.now() - startedAt) / 1_000).toFixed(0)} s`)
+        await withAgent(kubeconfig, size, (look) => report(look, empty, size))
       }
-      if (active > 0) await measureActive(client, active)
+      if (active > 0) await withAgent(kubeconfig, made, (look) => measureActive(client, active, look))
     } finally {
       resume()
+      await scaleAgents(client, AGENTS)
     }
   })
 }
 
-async function report(client: KubeClient, empty: Usage, size: number, seconds: number): Promise<void> {
+const AGENTS = 2
+
+async function scaleAgents(client: KubeClient, replicas: number): Promise<void> {
+  await client.patch({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'canarygate', name: 'canarygate-agent' }, { spec: { replicas } }, 'merge')
+  if (replicas > 0) return
+  await until(async () => (await client.list('v1', 'Pod', { namespace: 'canarygate', labelSelector: 'app.kubernetes.io/component=agent' })).items.length === 0, 'the agents are gone', 60_000)
+}
+
+type Look = () => Promise<Usage>
+
+/** The product's agent, begun afresh, once it leads and has looked at every Canary. */
+async function withAgent<T>(kubeconfig: string, canaries: number, use: (look: Look) => Promise<T>): Promise<T> {
+  const bundle = new URL('../dist/app/canarygate.mjs', import.meta.url).pathname
+  const env = { ...process.env, KUBECONFIG: kubeconfig, HTTP_PORT: String(AGENT_PORT), POD_NAMESPACE: 'canarygate', POD_NAME: 'bench', LOG_LEVEL: 'error', NODE_OPTIONS: '' }
+  const startedAt = performance.now()
+  const child = spawn(process.execPath, [bundle, 'agent'], { env, stdio: ['ignore', 'inherit', 'inherit'] })
+  const look: Look = () => usageOf(`127.0.0.1:${AGENT_PORT}`)
+  try {
+    await until(async () => {
+      const usage = await look().catch(() => undefined)
+      return usage !== undefined && usage.isLeading && usage.canaries >= canaries && usage.waiting === 0
+    }, `the agent leads ${canaries} Canaries`, 180_000, 250)
+    console.log(`an agent leads ${canaries} Canaries ${((performance.now() - startedAt) / 1_000).toFixed(1)} s after its start`)
+    return await use(look)
+  } finally {
+    child.kill('SIGTERM')
+    await new Promise((resolve) => { child.once('exit', resolve) })
+  }
+}
+
+async function report(look: Look, empty: Usage, size: number): Promise<void> {
   await wait(10_000)
-  const before = await leaderUsage(client)
+  const before = await look()
   await wait(QUIET_MS)
-  const after = await leaderUsage(client)
+  const after = await look()
   const { cpuPercent, requests, total } = spent(before, after)
   const kib = (after.residentBytes - empty.residentBytes) / 1_024 / size
-  console.log(`${size} idle Canaries (made in ${seconds.toFixed(0)} s): ${mib(after.residentBytes)} MiB resident, ${mib(empty.residentBytes)} before; ${kib.toFixed(1)} KiB each; `
+  console.log(`${size} idle Canaries: ${mib(after.residentBytes)} MiB resident, ${mib(empty.residentBytes)} with one; ${kib.toFixed(1)} KiB each; `
     + `${total} requests in ${QUIET_MS / 1_000} s ${total > 0 ? JSON.stringify([...requests]) : ''}; ${cpuPercent.toFixed(1)} % of a core`)
 }
 
@@ -89,7 +121,7 @@ async function clone(client: KubeClient, objects: readonly KubeObject[], name: s
 const withTarget = (spec: unknown, name: string): object => ({ ...(spec as object), targetRef: { ...(spec as { readonly targetRef: object }).targetRef, name } })
 
 /** Runs side by side, all started in one moment. */
-async function measureActive(client: KubeClient, count: number): Promise<void> {
+async function measureActive(client: KubeClient, count: number, look: Look): Promise<void> {
   const names = Array.from({ length: count }, (_, i) => `active-${i}`)
   const stop = new AbortController()
   const controllers = standIn(client, stop.signal)
@@ -100,7 +132,7 @@ async function measureActive(client: KubeClient, count: number): Promise<void> {
     await until(async () => (await inPhase(client, names, ['Initialized'])) === count, `${count} targets are adopted`, 240_000, 1_000)
     console.log(`${count} targets adopted in ${((performance.now() - adoptedFrom) / 1_000).toFixed(0)} s`)
     await wait(5_000)
-    const before = await leaderUsage(client)
+    const before = await look()
     const began = new Map<string, number>()
     await Promise.all(names.map(async (name) => {
       await client.patch({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name }, { spec: { template: { spec: { containers: [{ name: 'app', image: 'shop:1.1' }] } } } }, 'strategic')
@@ -111,7 +143,7 @@ async function measureActive(client: KubeClient, count: number): Promise<void> {
       for (const canary of await canariesOf(client)) if (phaseOf(canary) === 'Succeeded' && !ended.has(canary.metadata.name)) ended.set(canary.metadata.name, performance.now())
       return ended.size === count
     }, `${count} runs are done`, 240_000, 500)
-    const after = await leaderUsage(client)
+    const after = await look()
     const { cpuPercent, requests, total } = spent(before, after)
     const writes = [...requests].filter(([name]) => !/^(get|list) /.test(name))
     const steps = count * STEPS.count

@@ -7,7 +7,7 @@ import type { KubeObject } from '#api/objects.ts'
 import { createKubeClient, type KubeClient } from '#kube/client.ts'
 import { loadClusterConfig } from '#kube/config.ts'
 
-/** What the benchmarks on the real cluster stand on: a client, a namespace that is gone afterwards, targets with Canaries, and the leading agent's own figures. */
+/** What the benchmarks on the real cluster stand on: a client, a namespace that is gone afterwards, targets with Canaries, and what an agent tells of itself. */
 
 export async function inNamespace(kubeconfig: string, name: string, measure: (client: KubeClient) => Promise<void>): Promise<void> {
   const client = createKubeClient(await loadClusterConfig({ kubeconfig, now: () => performance.now() }), {
@@ -64,26 +64,20 @@ export async function until(isSo: () => Promise<boolean>, what: string, longestM
 
 export const quantile = (values: readonly number[], q: number): number => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))] ?? Number.NaN
 
-export type Usage = { readonly at: number; readonly residentBytes: number; readonly cpuSeconds: number; readonly canaries: number; readonly requests: ReadonlyMap<string, number> }
+export type Usage = { readonly at: number; readonly isLeading: boolean; readonly waiting: number; readonly residentBytes: number; readonly cpuSeconds: number; readonly canaries: number; readonly requests: ReadonlyMap<string, number> }
 
-/** The leading agent's own metrics; requests by verb and resource, without watches and Leases. */
-export async function leaderUsage(client: KubeClient): Promise<Usage> {
-  const { items } = await client.list('v1', 'Pod', { namespace: 'canarygate', labelSelector: 'app.kubernetes.io/component=agent' })
-  for (const pod of items) {
-    const address = (pod['status'] as { readonly podIP?: string } | undefined)?.podIP
-    const page = address ? await pageOf(`http://${address}:8080/metrics`).catch(() => '') : ''
-    const values = (name: string): number[] => [...page.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'gm'))].map(([, value]) => Number(value))
-    if (values('canarygate_leader')[0] !== 1) continue
-    const requests = new Map<string, number>()
-    for (const [, verb = '', resource = '', times] of page.matchAll(/^canarygate_api_requests_total\{verb="(\w+)",resource="([\w./-]+)"[^}]*\} (\d+)/gm)) {
-      if (verb !== 'watch' && resource !== 'leases') requests.set(`${verb} ${resource}`, (requests.get(`${verb} ${resource}`) ?? 0) + Number(times))
-    }
-    return {
-      at: performance.now(), residentBytes: values('process_resident_memory_bytes')[0] ?? Number.NaN, cpuSeconds: values('process_cpu_seconds_total')[0] ?? Number.NaN,
-      canaries: values('flagger_canary_total').reduce((sum, count) => sum + count, 0), requests,
-    }
+/** What an agent tells of itself; requests by verb and resource, without watches and Leases. */
+export async function usageOf(address: string): Promise<Usage> {
+  const page = await pageOf(`http://${address}/metrics`)
+  const values = (name: string): number[] => [...page.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'gm'))].map(([, value]) => Number(value))
+  const requests = new Map<string, number>()
+  for (const [, verb = '', resource = '', times] of page.matchAll(/^canarygate_api_requests_total\{verb="(\w+)",resource="([\w./-]+)"[^}]*\} (\d+)/gm)) {
+    if (verb !== 'watch' && resource !== 'leases') requests.set(`${verb} ${resource}`, (requests.get(`${verb} ${resource}`) ?? 0) + Number(times))
   }
-  throw new Error('no agent says that it leads: is CanaryGate installed?')
+  return {
+    at: performance.now(), isLeading: values('canarygate_leader')[0] === 1, waiting: values('canarygate_queue_depth')[0] ?? 0, residentBytes: values('process_resident_memory_bytes')[0] ?? Number.NaN, cpuSeconds: values('process_cpu_seconds_total')[0] ?? Number.NaN,
+    canaries: values('flagger_canary_total').reduce((sum, count) => sum + count, 0), requests,
+  }
 }
 
 /** What happened between two looks at the agent. */

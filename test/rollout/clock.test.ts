@@ -22,7 +22,7 @@ function until(agent: ModelAgent, holds: (status: CanaryStatus) => boolean): num
 }
 
 const shifted = (status: CanaryStatus, byMs: number): CanaryStatus => {
-  const moved = Object.entries(status.gate ?? {}).map(([key, value]) => [key, /At$/.test(key) ? new Date(Date.parse(String(value)) + byMs).toISOString() : value])
+  const moved = Object.entries(status.gate ?? {}).map(([key, value]) => [key, key.endsWith('At') ? new Date(Date.parse(String(value)) + byMs).toISOString() : value])
   return { ...status, gate: Object.fromEntries(moved) }
 }
 
