@@ -102,7 +102,9 @@ export function fitWarnings(warnings: readonly string[]): string[] {
 
 const sentence = (finding: ReportedFinding): string => `${finding.field}: ${finding.message}; ${finding.fix} [${finding.rule}]`
 
-const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim()
+/** Printable ASCII without two spaces in a row is one line already; looking is cheaper than replacing. */
+const ONE_LINE = /^(?:[!-~]+(?: |$))*$/
+const oneLine = (text: string): string => (ONE_LINE.test(text) ? text : text.replaceAll(/[\p{Cc}\s]+/gu, ' ')).trim()
 
 function cut(text: string, limit: number): string {
   if (text.length <= limit) return text

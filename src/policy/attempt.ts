@@ -1,7 +1,7 @@
 import type { ReportedFinding } from '#policy/rule.ts'
 
 /** What a rule finds, or one warning where it stumbles over an object of another shape: nothing that admission asks may throw. */
-export function attempt(rule: string, find: () => ReportedFinding[]): ReportedFinding[] {
+export function attempt(rule: string, find: () => readonly ReportedFinding[]): readonly ReportedFinding[] {
   try {
     return find()
   } catch (err) {
