@@ -12,6 +12,8 @@ const REQUESTS = Number(process.env['REQUESTS'] ?? 2_000)
 const ROUNDS = Number(process.env['ROUNDS'] ?? 7)
 const CONNECTIONS = Number(process.env['CONNECTIONS'] ?? 8)
 const WARM_UP = 1_000
+/** As in the webhook's Deployment. */
+const NODE_OPTION = '--max-semi-space-size=1'
 const BUDGET_P50_RATIO = 1.3
 const BUDGET_P99_MS = 5
 const BUDGET_PER_CORE = 3_000
@@ -30,7 +32,7 @@ type Usage = { readonly cpuUs: number; readonly rss: number }
 type Started = { readonly name: string; readonly port: number; readonly child: ChildProcess; readonly agent: Agent; usage(): Promise<Usage> }
 
 async function start(name: 'gate' | 'empty'): Promise<Started> {
-  const child = spawn(process.execPath, [new URL('serve.ts', import.meta.url).pathname, name], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [NODE_OPTION, new URL('serve.ts', import.meta.url).pathname, name], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const next = async () => JSON.parse((await lines.next()).value ?? '{}')
   const { port } = await next()
