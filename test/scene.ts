@@ -163,6 +163,15 @@ async function startFrom(folder: string, deployments: readonly string[]): Promis
   }
 }
 
+/** Takes the product away, all of it at once. A leaving webhook would wait for connections that are idle; nobody needs that here. */
+export async function uninstalled(): Promise<void> {
+  const webhooks = await kubectl('-n', 'canarygate', 'get', 'pods', '-l', 'app.kubernetes.io/component=webhook', '-o', 'jsonpath={.items[*].metadata.name}')
+  await kubectl('delete', '-k', INSTALL, '--wait=false')
+  await wait(3_000)
+  for (const pod of webhooks.split(' ')) await processOf(pod).then((pid) => process.kill(pid, 'SIGKILL')).catch(() => {})
+  await waitFor('the namespace to go', async () => (await (await client()).get({ apiVersion: 'v1', kind: 'Namespace', name: 'canarygate' })) === undefined, 120, 500)
+}
+
 type Configuration = { readonly webhooks: readonly { readonly clientConfig: { readonly caBundle?: string } }[] }
 
 /** The webhook, and nobody else, has something to say about it. */

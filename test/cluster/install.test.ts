@@ -2,8 +2,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { t, test, type Test } from 'tap'
 import type { Load } from '../scene.ts'
 import {
-  adoptedShop, begin, client, cluster, deployment, getCanary, imageOf, INSTALL, installed, kubectl, namespace, processOf, reaches, run, serviceUrl, skip,
-  startLoad, waitFor,
+  adoptedShop, begin, client, cluster, deployment, getCanary, imageOf, INSTALL, installed, kubectl, namespace, reaches, run, serviceUrl, skip, startLoad,
+  uninstalled, waitFor,
 } from '../scene.ts'
 
 /** CanaryGate is taken away while people use what it looked after. Each test leaves it installed. */
@@ -33,16 +33,6 @@ async function isOrdinary(t: Test, ns: string): Promise<void> {
   t.equal(await deployment(ns, 'cart-primary'), undefined)
 }
 
-/** All of it at once. A leaving webhook would wait for connections that are idle; nobody needs that here. */
-async function uninstall(t: Test): Promise<void> {
-  const pods = (await kubectl('-n', 'canarygate', 'get', 'pods', '-l', 'app.kubernetes.io/component=webhook', '-o', 'jsonpath={.items[*].metadata.name}')).split(' ')
-  const removed = await run(['delete', '-k', INSTALL, '--wait=false'], { timeoutMs: 120_000 })
-  t.equal(removed.code, 0, removed.stderr)
-  await wait(3_000)
-  for (const pod of pods) await processOf(pod).then((pid) => process.kill(pid, 'SIGKILL')).catch(() => {})
-  await waitFor('the namespace to go', async () => (await (await client()).get({ apiVersion: 'v1', kind: 'Namespace', name: 'canarygate' })) === undefined, 120, 500)
-}
-
 async function adopted(t: Test): Promise<{ ns: string; host: string }> {
   const ns = await namespace(t)
   const host = `${ns}.example.org`
@@ -56,7 +46,7 @@ test('the documented way: Canaries first, then the rest; every target is an ordi
   const loads = await users(t, ns, host)
   const canaries = await run(['delete', 'canaries', '--all', '--all-namespaces', '--timeout=120s'], { timeoutMs: 130_000 })
   t.equal(canaries.code, 0, canaries.stderr)
-  await uninstall(t)
+  await uninstalled()
   await waitFor('the kind to go', async () => (await (await client()).get(CRD)) === undefined, 30)
   await nobodyFailed(t, loads)
   await isOrdinary(t, ns)
@@ -70,7 +60,7 @@ test('all at once by delete -k: what serves goes on serving, and a new installat
   await installed()
   const { ns, host } = await adopted(t)
   const loads = await users(t, ns, host)
-  await uninstall(t)
+  await uninstalled()
   await wait(3_000)
   t.comment(await kubectl('-n', ns, 'get', 'deployments,services'))
   // What was deleted with the kind is given back by the first agent that comes; then the kind goes, and is installed again.

@@ -17,6 +17,7 @@ recipe() {
     # Only the discovery that is used: the others bring the SDKs of twenty clouds.
     prometheus) echo "$TOOLS/prometheus|github.com/prometheus/prometheus/cmd/prometheus|remove_all_sd,enable_kubernetes_sd|" ;;
     metrics-server) echo "$TOOLS/metrics-server|sigs.k8s.io/metrics-server/cmd/metrics-server||" ;;
+    flagger) echo "$TOOLS/flagger|github.com/fluxcd/flagger/cmd/flagger||" ;;
     apps) echo "$REPO/test/apps|./shop ./load||" ;;
     *) die "unknown program: $1" ;;
   esac

@@ -93,6 +93,8 @@ func newHandler(s settings, m *metrics, startedAt time.Time) http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	// For a hook before the stop that older clients know: routers hear of a leaving pod a moment late.
+	mux.HandleFunc("/linger", func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Second) })
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) { m.write(w) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
