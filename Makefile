@@ -29,7 +29,7 @@ test-quick: deps ## Everything that needs no cluster
 	node scripts/run-tests.ts quick
 
 test: check ## Everything: types, lint, pure, property, contract and cluster tests
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory cluster-up image; \
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory cluster-up image && $(CLUSTER)/up.sh --with flagger >/dev/null; \
 	else echo 'not root: no cluster here, its tests are skipped'; fi
 	node scripts/run-tests.ts
 
