@@ -11,7 +11,7 @@ import { createFailing } from '#agent/failing.ts'
 import { gateScaler, gateTarget } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
-import { NotYetKnown, observe } from '#agent/observe.ts'
+import { NotYetKnown, observe, requestedRevision } from '#agent/observe.ts'
 import { judgeCommands, underPolicy } from '#agent/holding.ts'
 import { createPolicies } from '#agent/policies.ts'
 import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
@@ -141,7 +141,7 @@ export function createAgent(options: AgentOptions): Agent {
       now,
       canary: (of) => {
         const cached = caches.canary(of)
-        return cached && policies.governed(withOwnStatus(saved.current(cached)))
+        return cached && policies.governed(withOwnStatus(saved.current(cached), caches))
       },
       observe(canary, at, found) {
         const seen = observe(canary, caches, providerOf(canary), at, found)
@@ -263,9 +263,13 @@ export function createAgent(options: AgentOptions): Agent {
 
 /**
  * A status that an earlier Flagger wrote: its revisions are hashes that mean nothing here, and its phase may be in the middle of a run. What
- * serves is adopted anew.
+ * serves is adopted anew. What it rolled back stays rolled back.
  */
-const withOwnStatus = (canary: Canary): Canary => (canary.status?.phase && !canary.status.gate ? { ...canary, status: {} } : canary)
+function withOwnStatus(canary: Canary, caches: Caches): Canary {
+  if (!canary.status?.phase || canary.status.gate) return canary
+  const rolledBackRevision = canary.status.phase === 'Failed' ? requestedRevision(canary, caches) : undefined
+  return { ...canary, status: rolledBackRevision === undefined ? {} : { gate: { rolledBackRevision } } }
+}
 
 function hindrancesOf(canary: Canary, caches: Caches, defaultProvider: string): readonly { readonly reason: string; readonly message: string }[] {
   const { metadata: { namespace }, spec: { autoscalerRef, targetRef } } = canary

@@ -72,10 +72,12 @@ export const deadlineOf = (canary: Canary): number => canary.spec.progressDeadli
 
 /**
  * What a primary serves that is there although its target is not adopted: Flagger made it, or a cluster was rebuilt or restored. The target's template may
- * be one that nobody has analysed.
+ * be one that nobody has analysed. Only a primary without ready pods beside a target that has some does not serve.
  */
 function servingBefore(target: Workload, primary: Workload | undefined): string | undefined {
-  if (!primary || countsOf(primary).readyReplicas === 0) return undefined
+  if (!primary) return undefined
+  const { replicas, readyReplicas } = countsOf(primary)
+  if (replicas === 0 || (readyReplicas === 0 && countsOf(target).readyReplicas > 0)) return undefined
   return primary.metadata.labels?.[LABEL_REVISION] ?? (isFlaggers(primary) ? revisionOf(originalTemplate(primary, target)) : undefined)
 }
 
@@ -122,6 +124,12 @@ function requested(target: Workload, canary: Canary, caches: Caches): Pick<Targe
   }
   const known = [lastPromotedSpec, lastAppliedSpec, gate?.rolledBackRevision, ofTemplate].find(isSame)
   return { revision: known ?? revisionWith(ofTemplate, configs.record), configs: checksumsOf(configs.record) }
+}
+
+/** The revision that the Canary's target asks for now; undefined where there is no target. */
+export function requestedRevision(canary: Canary, caches: Caches): string | undefined {
+  const target = caches.reader.get(targetRef(canary)) as Workload | undefined
+  return target?.spec.template === undefined ? undefined : requested(target, canary, caches).revision
 }
 
 function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Caches, now: number): WorkloadSeen {

@@ -25,6 +25,11 @@ export const initializing: PhaseStep = (before, seen, now) => {
   const effects: Effect[] = [...(seen.hasFinalizer ? [] : [{ kind: 'addFinalizer' } as const]), { kind: 'snapshot', revision }, { kind: 'services' }]
 
   const { primary } = seen
+  // Somebody else's run is under way: our Services would take the pods away from requests that its routes still send to the canary.
+  if ((seen.routes?.canary ?? 0) > 0 && !target.adopted && (primary?.readyReplicas ?? 0) > 0 && !seen.provider.weightsByReplicas) {
+    const home = route(status, seen, ALL_TO_PRIMARY, now)
+    if (!home.settled) return { status: home.status, effects: home.effects, news: [], wakeAt: home.wakeAt }
+  }
   if (!primary || primary.revision !== revision || primary.isOwned === false || (!target.scaled && primary.replicas !== replicas)) {
     return { status, effects: [...effects, { kind: 'deploy', role: 'primary', revision, replicas, restartedAt: target.adopted ? undefined : target.restartedAt }], news: [], wakeAt: undefined }
   }

@@ -100,16 +100,26 @@ test('a primary that Flagger left is adopted as it is, and no run starts of it',
   t.same(broken, [])
 })
 
-for (const phase of ['Failed', 'Progressing'] as const) {
-  test(`a change that Flagger has not promoted (${phase}) is analysed anew, and not taken for what serves`, async (t) => {
-    const { world, broken } = await startWith(flaggers('cart:2', phase))
-    await world.run({ until: () => world.reasons().includes('CanaryInitialized') })
-    t.same(serving(world), ['cart:1', 'cart:1'])
-    await world.run()
-    t.equal(world.status().phase, 'Succeeded')
-    t.same(broken, [])
-  })
-}
+test('a change that Flagger had under way is analysed anew, and not taken for what serves', async (t) => {
+  const { world, broken } = await startWith(flaggers('cart:2', 'Progressing'))
+  await world.run({ until: () => world.reasons().includes('CanaryInitialized') })
+  t.same(serving(world), ['cart:1', 'cart:1'])
+  await world.run()
+  t.equal(world.status().phase, 'Succeeded')
+  t.same(broken, [])
+})
+
+test('a change that Flagger rolled back is not tried again until somebody asks', async (t) => {
+  const { world, broken } = await startWith(flaggers('cart:2', 'Failed'))
+  await world.run()
+  t.same(serving(world), ['cart:1', 'cart:1'])
+  t.notOk(world.reasons().includes('CanaryStarted'))
+  t.match(world.target().metadata.annotations?.['canarygate.dev/gate'], /^failed/)
+  world.edit('Deployment', 'cart', (target) => ({ ...target, metadata: { ...target.metadata, annotations: { ...target.metadata.annotations, 'canarygate.dev/retry': 'fixed' } } }))
+  await world.run()
+  t.same(serving(world), ['cart:2', 'cart:2'])
+  t.same(broken, [])
+})
 
 for (const revertOnDeletion of [true, false, undefined]) {
   test(`revertOnDeletion ${String(revertOnDeletion)}: deleted, the target serves what the primary served; made again, it recovers`, async (t) => {
