@@ -144,7 +144,8 @@ const writes = [
 ] as const
 for (const { name, verdict, judge, written, ...more } of writes) {
   test(`evidence in the status: ${name}`, async (t) => {
-    const before = running(50_000, judge, 'changedAt' in more ? { gate: { changedAt: iso(more.changedAt) } } : {})
+    const { conditions = [] } = decide(running(50_000), seen('Undecided')).status
+    const before = running(50_000, judge, { conditions, ...('changedAt' in more ? { gate: { changedAt: iso(more.changedAt) } } : {}) })
     const { status } = decide(before, seen(verdict))
     if (!written) return t.equal(status, before)
     return t.match(status.gate?.judge, { verdict, words: WORDS, at: iso(NOW), state: 'newer', memory: 'clumps' })
