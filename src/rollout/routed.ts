@@ -1,5 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
-import { sameRoutes, type Routes } from '#api/routes.ts'
+import { canaryReplicasFor } from '#api/replica-weights.ts'
+import type { Routes } from '#api/routes.ts'
 import type { Decision, Seen } from '#rollout/decision.ts'
 import { agrees } from '#rollout/routing.ts'
 import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning } from '#rollout/status.ts'
@@ -65,10 +66,11 @@ function disturbance(seen: Seen): Decision['news'][number] {
   return warning('CanaryRoutesChanged', `The routes of ${canaryOf(seen)} were changed by others: ${now}; putting them back`)
 }
 
-/** The share that whole pods really give, where it is another. */
-function servedOf(asked: Routes, seen: Seen): string | undefined {
-  if (!seen.provider.weightsByReplicas || !seen.routes || sameRoutes(seen.routes, asked)) return undefined
-  return `served by whole pods as ${wordsOf(seen.routes)}`
+/** The share that whole pods give, where it is another. As planned, not as pods come and go: each of them would be a write. */
+function servedOf({ canary }: Routes, seen: Seen): string | undefined {
+  if (!seen.provider.weightsByReplicas || canary <= 0 || canary >= 100) return undefined
+  const { replicas, effectiveWeight } = canaryReplicasFor(canary, seen.target?.wantedReplicas ?? 1)
+  return Math.round(effectiveWeight) === canary ? undefined : `served by ${replicas} canary pod${replicas === 1 ? '' : 's'} as ${Math.round(effectiveWeight)} %`
 }
 
 function conditionOf(old: Condition | undefined, status: string, reason: string, message: string, now: number): Condition {

@@ -127,6 +127,12 @@ for (const provider of ['kubernetes', 'traefik'] as const) {
   })
 }
 
+test('on plain Kubernetes the condition says what whole pods make of a weight', async (t) => {
+  const world = await worldWith([...cart(), canary({ spec: { provider: 'kubernetes' }, ...STEPS })])
+  await inMidRun(world)
+  t.equal(condition(world, 'Routed')?.message, 'primary 80 %, canary 20 %; served by 1 canary pod as 33 %')
+})
+
 test('the CRD of the router is missing: the target keeps serving, event and condition say what is missing, and once it is there it goes on', async (t) => {
   const world = await worldWith([...cart()])
   const lift = world.fake.faults.on((call) => (call.kind === 'TraefikService' && !['list', 'watch'].includes(call.verb) ? '404' : undefined))
