@@ -34,7 +34,20 @@ function pollRollback(before: CanaryStatus, seen: Seen, now: number):
   return { status: withGate(before, { hooksAt: timestamp(now) }), news: signal.news, wakeAt: now + intervalMs }
 }
 
+/** The owner wants no pods: the canary has none either, and the analysis waits. Somebody who promotes has decided otherwise. */
+export const isAsleep = (status: CanaryStatus, target: TargetSeen): boolean => target.wantedReplicas === 0 && !target.scaled && status.gate?.bypass === undefined
+
+export const asleep = (target: string): News => normal('CanaryHalted', `${target} is scaled to zero: the analysis begins anew when it is scaled up`)
+
+function sleep(before: CanaryStatus, seen: Seen, now: number): Decision {
+  const routing = route(before, seen, ALL_TO_PRIMARY, now)
+  const said = once(routing.status, asleep(targetOf(seen)))
+  const release: Effect[] = routing.settled && (seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
+  return { status: said.status, effects: [...routing.effects, ...release], news: said.news, wakeAt: routing.wakeAt }
+}
+
 function bringUp(before: CanaryStatus, seen: Seen, target: TargetSeen, now: number): Decision {
+  if (isAsleep(before, target)) return sleep(before, seen, now)
   const revision = target.revision
   const plan = planFor(seen)
   const routing = route(before, seen, ALL_TO_PRIMARY, now)

@@ -1,6 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { planFor, startOver } from '#rollout/advancing.ts'
-import { beforeTraffic } from '#rollout/before-traffic.ts'
+import { asleep, beforeTraffic, isAsleep } from '#rollout/before-traffic.ts'
 import { because, firstCommand, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
 import { afterRun } from '#rollout/judging.ts'
@@ -23,8 +23,13 @@ export const progressing: PhaseStep = (before, seen, now) => {
   return phase === 'Failed' ? plus(decision, [], upkeep) : plus(decision, upkeep)
 }
 
-const analyse = (before: CanaryStatus, seen: Seen, target: TargetSeen, now: number): Decision =>
-  (before.gate?.step ?? -1) < 0 ? beforeTraffic(before, seen, target, now) : underTraffic(before, seen, now)
+function analyse(before: CanaryStatus, seen: Seen, target: TargetSeen, now: number): Decision {
+  if ((before.gate?.step ?? -1) < 0) return beforeTraffic(before, seen, target, now)
+  if (!isAsleep(before, target)) return underTraffic(before, seen, now)
+  const item = asleep(targetOf(seen))
+  const over = startOver(before, seen, now, item)
+  return { ...over, status: withGate(over.status, { reason: item.message }) }
+}
 
 /** Another revision is requested in mid-run: back to the stable one ends the run, anything else begins it anew. */
 function superseded(before: CanaryStatus, seen: Seen, target: TargetSeen, now: number): Decision {

@@ -114,6 +114,15 @@ test('on a plain Service pods are the weights, and a Service that is deleted com
   t.match(play([GOOD, image(0), { at: 8_000, do: 'routerLost' }], { more: { provider: 'kubernetes' } }).end, { phase: 'Succeeded', primaryImage: 'v2' })
 })
 
+test('a target that is scaled to zero in mid-run takes its canary along, and is analysed anew when it is back', async (t) => {
+  const zero: SimulationEvent = { at: 20_000, do: 'scale', replicas: 0 }
+  t.match(play([GOOD, image(0), zero]).end, { phase: 'Progressing', weight: 0, primaryImage: 'v1', primaryReplicas: 0, canaryReplicas: 0 })
+  const { end, reasons, texts } = play([GOOD, image(0), zero, { at: 60_000, do: 'scale', replicas: 3 }])
+  t.equal(texts.filter((text) => text.startsWith('shop.prod is scaled to zero: the analysis begins anew')).length, 1)
+  t.equal(reasons.filter((reason) => reason === 'CanaryAnalysisStarting').length, 2)
+  t.match(end, { phase: 'Succeeded', primaryImage: 'v2', primaryReplicas: 3 })
+})
+
 test('a deletion in mid-run ends with the target serving what the primary served', async (t) => {
   const { end, texts } = play([GOOD, image(0), { at: 20_000, do: 'deleteCanary' }])
   t.strictSame(texts.slice(-2), ['Terminating canary shop.prod -> Terminating', 'Terminated canary shop.prod -> Terminating'])

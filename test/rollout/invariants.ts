@@ -87,7 +87,7 @@ export function checkEnd(world: World, lastEffects: readonly Effect[], ledger: L
     return
   }
   const phase = phaseOf(status)
-  const isScaledToZero = phase === 'Waiting' && target.recorded === 0
+  const isScaledToZero = (phase === 'Waiting' || phase === 'Progressing') && target.recorded === 0
   claim(isScaledToZero || ['Initialized', 'Succeeded', 'Failed', 'Initializing'].includes(phase), `does not converge: rests in ${phase} (${status.gate?.reason ?? ''})`)
   claim(lastEffects.every(({ kind }) => kind === 'services'), `7: still writes ${lastEffects.map(({ kind }) => kind).join()}`)
   if (!target.exists) return
