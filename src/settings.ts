@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import type { CanaryAnalysis } from '#api/canary.ts'
-import { destinationOf, type Destination } from '#notify/provider.ts'
+import { parseDuration } from '#api/duration.ts'
 import { loadClusterConfig, type ClusterConfig } from '#kube/config.ts'
+import { destinationOf, type Destination } from '#notify/provider.ts'
 
 /** Settings that the agent and the webhook read alike. */
 
@@ -31,6 +32,14 @@ export function alertReceiverOf(env: Env): Destination | undefined {
   }, undefined)
   if (typeof found === 'string') return undefined
   return type === 'slack' && token ? { ...found, secret: { token } } : found
+}
+
+/** Milliseconds of a duration like `90s`, or those when it is not set. One that makes no sense stops the start. */
+export function durationOf(env: Env, name: string, ms: number): number {
+  const text = env[name]
+  const given = text === undefined ? ms : parseDuration(text)
+  if (given === undefined) throw new Error(`${name} is "${text}", which is no duration; write it like 90s`)
+  return given
 }
 
 /** The analysis of Canaries that the agent writes. A file that is missing means the built-in one; one that makes no sense stops the start. */

@@ -4,11 +4,12 @@ import { keepCertificates } from '#agent/certificates.ts'
 import { createHealthServer } from '#agent/health.ts'
 import { createShards } from '#agent/shards.ts'
 import { createTelemetry } from '#agent/telemetry.ts'
+import { SETTLE_TIMES } from '#certs/rotation.ts'
 import { createKubeClient } from '#kube/client.ts'
 import { createEventRecorder } from '#kube/events.ts'
 import { createHttp } from '#metrics/http.ts'
 import type { Runtime } from '#main.ts'
-import { alertReceiverOf, clusterConfigOf, readDefaults } from '#settings.ts'
+import { alertReceiverOf, clusterConfigOf, durationOf, readDefaults } from '#settings.ts'
 
 /** What running effects get to finish after SIGTERM, before the Lease is released all the same (ms). */
 const DRAIN_MS = 5_000
@@ -30,6 +31,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   const { http, through, close } = createHttp()
   const lost = new AbortController()
   const count = Number(env['SHARDS'] ?? '1')
+  const settle = { trustMs: durationOf(env, 'CERTIFICATE_TRUST_SETTLES', SETTLE_TIMES.trustMs), leafMs: durationOf(env, 'CERTIFICATE_LEAF_SETTLES', SETTLE_TIMES.leafMs) }
 
   const agent = createAgent({
     client, http, httpThrough: through, telemetry, log, now, random,
@@ -59,7 +61,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     agent.lead()
     if (shards.holds(0)) certificates.lead()
   }
-  const certificates = keepCertificates({ client, namespace, service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', isLeader: () => shards.holds(0), log, now, random })
+  const certificates = keepCertificates({ client, namespace, service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', isLeader: () => shards.holds(0), log, now, random, settle })
   const health = createHealthServer({ isReady: () => agent.hasSynced(), metrics: () => telemetry.render() })
 
   agent.start()

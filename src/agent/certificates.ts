@@ -1,12 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import { connect } from 'node:tls'
-import { FIELD_MANAGER } from '#api/names.ts'
+import { FIELD_MANAGER, GATE_GROUP } from '#api/names.ts'
 import type { KubeObject, ObjectRef } from '#api/objects.ts'
 import { fromSecret, toSecret, trustedPem, type CertBundle } from '#certs/bundle.ts'
 import { requiredName } from '#certs/certificate.ts'
 import { caBundlePatch, foreignInjector } from '#certs/inject.ts'
 import { createForgeIssuer } from '#certs/issue.ts'
-import { nextStep, performStep } from '#certs/rotation.ts'
+import { nextStep, performStep, SETTLE_TIMES, type RotationFacts, type SettleTimes } from '#certs/rotation.ts'
 import type { KubeClient } from '#kube/client.ts'
 import type { After } from '#kube/clock.ts'
 import type { Log } from '#kube/log.ts'
@@ -24,6 +24,7 @@ export type CertificatesOptions = {
   readonly now: () => number
   readonly random: () => number
   readonly after?: After
+  readonly settle?: SettleTimes
   /** Fingerprint of the certificate that a webhook pod serves, or undefined; by default the pod is asked. */
   readonly servedAt?: (address: string, servername: string) => Promise<string | undefined>
 }
@@ -36,6 +37,8 @@ const PART_OF = 'app.kubernetes.io/part-of=canarygate'
 const WEBHOOK_PODS = 'app.kubernetes.io/name=canarygate,app.kubernetes.io/component=webhook'
 const WEBHOOK_PORT = 8443
 const PROBE_MS = 2_000
+/** On a webhook configuration, with the reason: a new CA and certificate now. Taken away when it has begun. */
+const ANNOTATION_ROTATE = `${GATE_GROUP}/rotate-certificates`
 const SYNC_POLL_MS = 50
 const KEY = 'certificates'
 /** At the latest, however far away the next renewal is (ms). */
@@ -43,7 +46,7 @@ const LOOK_AGAIN_MS = 3_600_000
 
 /** Issues and renews the webhook's certificate, and keeps it trusted: an emptied caBundle is put back as soon as the watch tells of it. */
 export function keepCertificates(options: CertificatesOptions): Certificates {
-  const { client, namespace, service, isLeader, log, now, random, servedAt = fingerprintAt } = options
+  const { client, namespace, service, isLeader, log, now, random, servedAt = fingerprintAt, settle = SETTLE_TIMES } = options
   const timers = options.after ? { after: options.after } : {}
   const issuer = createForgeIssuer()
   const name = { service, namespace }
@@ -64,7 +67,7 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
     let bundle = fromSecret(stored)
     let resource: Pick<KubeObject, 'metadata'> = stored ?? { metadata: { name: SECRET_NAME, namespace } }
     for (;;) {
-      const step = nextStep(bundle, name, await factsOf(bundle), now())
+      const step = nextStep(bundle, name, await factsOf(bundle), now(), settle)
       if (step.kind === 'keep') {
         await inject(bundle)
         return Math.min(Math.max(1_000, step.until - now()), LOOK_AGAIN_MS)
@@ -76,6 +79,8 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
       if (!bundle.leaf) continue
       const secret = toSecret(bundle, resource)
       resource = resource.metadata.resourceVersion ? await client.replace(secret, { fieldManager: FIELD_MANAGER }) : await client.create(secret, { fieldManager: FIELD_MANAGER })
+      // A crash before this asks for one rotation too many, which harms nobody.
+      if (step.kind === 'introduce new CA') await forgetAsking()
     }
   }
 
@@ -88,10 +93,18 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
     }
   }
 
-  async function factsOf(bundle: CertBundle): Promise<{ isInjected: boolean; isServed: boolean }> {
+  const askedFor = ({ metadata }: KubeObject): string | undefined => metadata.annotations?.[ANNOTATION_ROTATE]
+
+  async function forgetAsking(): Promise<void> {
+    for (const { apiVersion, kind } of ours().filter((configuration) => askedFor(configuration) !== undefined)) {
+      await client.patch({ apiVersion, kind, name: CONFIGURATION_NAME }, { metadata: { annotations: { [ANNOTATION_ROTATE]: null } } }, 'merge', { fieldManager: FIELD_MANAGER })
+    }
+  }
+
+  async function factsOf(bundle: CertBundle): Promise<RotationFacts> {
     const isInjected = ours().length > 0 && ours().every((configuration) => caBundlePatch(configuration, trustedPem(bundle), { name: service, namespace }).length === 0)
     // Only a rotation under way needs to know what the pods serve.
-    return { isInjected, isServed: bundle.trusted.length > 1 && bundle.leaf !== undefined && (await isServedEverywhere(bundle.leaf.cert)) }
+    return { isInjected, askedFor: ours().map(askedFor).find((reason) => reason !== undefined), isServed: bundle.trusted.length > 1 && bundle.leaf !== undefined && (await isServedEverywhere(bundle.leaf.cert)) }
   }
 
   async function isServedEverywhere(certificate: string): Promise<boolean> {

@@ -9,6 +9,8 @@ export type RotationFacts = {
   readonly isInjected: boolean
   /** Every ready pod answers TLS with the present leaf. */
   readonly isServed: boolean
+  /** Why somebody wants a new CA and certificate now: a key that leaked, say. */
+  readonly askedFor?: string | undefined
 }
 
 export type RotationStep =
@@ -25,6 +27,9 @@ const RENEWAL_SHARE = 2 / 3
 export const TRUST_SETTLES_MS = 60_000
 /** From a new leaf in the Secret until it is in every pod's volume, the kubelet's sync and cache included. */
 export const LEAF_SETTLES_MS = 90_000
+/** How long changes take to be everywhere (ms). */
+export type SettleTimes = { readonly trustMs: number; readonly leafMs: number }
+export const SETTLE_TIMES: SettleTimes = { trustMs: TRUST_SETTLES_MS, leafMs: LEAF_SETTLES_MS }
 /** How often facts that block a rotation are looked at again. */
 const LOOK_AGAIN_MS = 10_000
 
@@ -32,7 +37,7 @@ const LOOK_AGAIN_MS = 10_000
  * What is to be done next with this bundle. At any time each trusted bundle that some API server may still use verifies each leaf
  * that some pod may still serve: that is what the waits are for. Pure.
  */
-export function nextStep(bundle: CertBundle, name: ServingName, facts: RotationFacts, now: number): RotationStep {
+export function nextStep(bundle: CertBundle, name: ServingName, facts: RotationFacts, now: number, settle: SettleTimes = SETTLE_TIMES): RotationStep {
   const authorities = readable(trustedPem(bundle))
   const [newest, ...older] = authorities ?? []
   if (!newest) return { kind: 'introduce new CA', reason: 'there is no CA' }
@@ -46,16 +51,18 @@ export function nextStep(bundle: CertBundle, name: ServingName, facts: RotationF
 
   if (!isIssuedBy(leaf, newest)) {
     if (!facts.isInjected) return { kind: 'keep', until: now + LOOK_AGAIN_MS, reason: 'the new CA is not in every webhook configuration yet' }
-    const settledAt = bundle.introducedAt + TRUST_SETTLES_MS
+    const settledAt = bundle.introducedAt + settle.trustMs
     if (now < settledAt) return { kind: 'keep', until: settledAt, reason: 'API servers are taking over the new CA' }
     return { kind: 'issue leaf', reason: 'the serving certificate is still of the old CA' }
   }
   if (older.length > 0) {
-    const settledAt = bundle.leafIssuedAt + LEAF_SETTLES_MS
+    const settledAt = bundle.leafIssuedAt + settle.leafMs
     if (now < settledAt) return { kind: 'keep', until: settledAt, reason: 'pods are taking over the new serving certificate' }
     if (!facts.isServed) return { kind: 'keep', until: now + LOOK_AGAIN_MS, reason: 'a pod still serves the old certificate' }
     return { kind: 'drop old CA', reason: 'every pod serves a certificate of the new CA' }
   }
+  // One at a time: while two CAs are trusted, the rotation under way comes first.
+  if (facts.askedFor !== undefined) return { kind: 'introduce new CA', reason: `asked for: ${facts.askedFor}` }
   if (now >= lifePoint(newest, RENEWAL_SHARE)) return { kind: 'introduce new CA', reason: 'two thirds of the life of the CA are over' }
   const leafRenewalAt = lifePoint(leaf, RENEWAL_SHARE)
   if (now >= leafRenewalAt) return { kind: 'issue leaf', reason: 'two thirds of the life of the serving certificate are over' }

@@ -140,6 +140,29 @@ test('a new CA is trusted before it serves, and the old one until no pod serves 
   certificates.stop()
 })
 
+test('asked for by an annotation, a rotation begins at once, and the asking is taken away', async (t) => {
+  const { fake, certificates, bundle, fingerprint, served, until, lines } = scene([...KINDS.map((kind) => configuration(kind)), pod('10.0.0.1')])
+  certificates.lead()
+  await until(() => bundle().leaf !== undefined)
+  await until(isInjected(fake, trusted(bundle().trusted)))
+  const [before, [oldCa]] = [fingerprint(), bundle().trusted]
+  served.set('10.0.0.1', before)
+  const [, kind] = KINDS
+  const asking = (): unknown => fake.object(ADMISSION, kind, 'canarygate')?.metadata.annotations?.['canarygate.dev/rotate-certificates']
+  fake.edit({ apiVersion: ADMISSION, kind, name: 'canarygate' }, (stored) => ({ ...stored, metadata: { ...stored.metadata, annotations: { 'canarygate.dev/rotate-certificates': 'the key leaked' } } }))
+  await until(() => bundle().trusted.length === 2)
+  t.ok(lines.some(({ reason }) => reason === 'asked for: the key leaked'))
+  await until(() => asking() === undefined)
+  await until(() => fingerprint() !== before)
+  served.set('10.0.0.1', fingerprint())
+  await until(() => bundle().trusted.length === 1)
+  t.not(bundle().trusted[0], oldCa)
+  const after = fingerprint()
+  await until(isInjected(fake, trusted(bundle().trusted)))
+  t.equal(fingerprint(), after, 'once')
+  certificates.stop()
+})
+
 test('two leaders at once cannot both win: the loser looks again', async (t) => {
   const { fake, certificates, bundle, until, lines } = scene()
   let isFirst = true

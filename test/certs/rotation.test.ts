@@ -41,6 +41,8 @@ const rows = [
   { name: 'the key is of another CA', bundle: { ...bundle, caKey: otherCa.caKey }, now: NOW, wants: { kind: 'introduce new CA', reason: /key/ } },
   { name: 'the CA is garbage', bundle: { ...bundle, trusted: ['-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n'] }, now: NOW, wants: { kind: 'introduce new CA' } },
   { name: 'two thirds of the life of the CA', bundle: { ...bundle, leaf: shortly }, now: AT, wants: { kind: 'introduce new CA', reason: /two thirds/ } },
+  { name: 'somebody asks for new ones', bundle, now: NOW + DAY, facts: { ...settled, askedFor: 'the key leaked' }, wants: { kind: 'introduce new CA', reason: 'asked for: the key leaked' } },
+  { name: 'somebody asks while a rotation is under way: that one first', bundle: switched, now: AT + TRUST_SETTLES_MS + 1_000, facts: { ...settled, askedFor: 'again' }, wants: { kind: 'keep' } },
   { name: 'a new CA that is not injected yet', bundle: introduced, now: AT + DAY, facts: { isInjected: false, isServed: true }, wants: { kind: 'keep', until: AT + DAY + 10_000 } },
   { name: 'a new CA that API servers are taking over', bundle: introduced, now: AT + 1_000, wants: { kind: 'keep', until: AT + TRUST_SETTLES_MS } },
   { name: 'a new CA that everybody trusts', bundle: introduced, now: AT + TRUST_SETTLES_MS, wants: { kind: 'issue leaf', reason: /old CA/ } },

@@ -1,16 +1,16 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { t, test, type Test } from 'tap'
-import type { KubeObject, Workload } from '#api/objects.ts'
+import { t, test } from 'tap'
+import type { KubeObject } from '#api/objects.ts'
 import {
   adoptedShop, begin, client, deployment, events, getCanary, imageOf, kubectl, namespace, processOf, reaches, run, skip, waitFor,
 } from '../scene.ts'
+import { ADMISSIONS_PER_SECOND, underAdmissions, webhookPods } from './admissions.ts'
 
 /** What happens to runs and to people's commands when a process of ours dies, or leaves. */
 await begin(t)
 
 const TAKEOVER_SECONDS = 8
 const HAND_OVER_SECONDS = 1
-const ADMISSIONS_PER_SECOND = 200
 /** A leaving webhook waits for connections that are idle. */
 const LONGEST_DRAIN_SECONDS = 150
 const OURS = 'canarygate'
@@ -62,79 +62,6 @@ for (const { name, signal, within } of [
     t.notOk(told.some((reason) => /RolledBack|Aborted|Restarted|Lost/.test(reason)), told.join(' '))
   })
 }
-
-/** A machine that cannot keep the rate is asked more slowly, as by people who wait: it is not to be measured how it drowns. */
-const MOST_AT_ONCE = 40
-
-type Admissions = { readonly sent: number; readonly seconds: number; readonly failed: number; readonly ungated: number; readonly errors: Readonly<Record<string, number>>; readonly slowestMs: number; readonly troubleFromTo: string }
-
-/** Dry-run changes of an image at a steady rate: what failed, and what passed without being held. */
-function startAdmissions(t: Test, ns: string): { stop(): Promise<Admissions> } {
-  let stopped = false
-  t.teardown(() => { stopped = true })
-  const errors: Record<string, number> = {}
-  /** When, since the start, the first and the last that went wrong were sent (s). */
-  let trouble: [number, number] | undefined
-  let [sent, failed, ungated, slowestMs] = [0, 0, 0, 0]
-  const open = new Set<Promise<void>>()
-  async function change(number: number): Promise<void> {
-    const sentAt = performance.now()
-    const note = (): void => {
-      const at = Math.round((sentAt - startedAt) / 100) / 10
-      trouble = [Math.min(at, trouble?.[0] ?? at), Math.max(at, trouble?.[1] ?? at)]
-    }
-    const patch = { spec: { template: { spec: { containers: [{ name: 'cart', image: `shop:${number}` }] } } } }
-    try {
-      const answer = await (await client()).patch<Workload>({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: ns, name: 'cart' }, patch, 'strategic', { dryRun: true, timeoutMs: 10_000 })
-      if (answer.metadata.annotations?.['canarygate.dev/gate'] !== 'pending') {
-        ungated += 1
-        note()
-      }
-    } catch (err) {
-      failed += 1
-      note()
-      const text = err instanceof Error ? err.message.replaceAll(/\d+/g, 'n') : String(err)
-      errors[text] = (errors[text] ?? 0) + 1
-    }
-    slowestMs = Math.max(slowestMs, performance.now() - sentAt)
-  }
-  const startedAt = performance.now()
-  const loop = (async () => {
-    while (!stopped) {
-      const due = Math.floor(((performance.now() - startedAt) / 1_000) * ADMISSIONS_PER_SECOND)
-      for (; sent < due && open.size < MOST_AT_ONCE; sent += 1) {
-        const one = change(sent).finally(() => open.delete(one))
-        open.add(one)
-      }
-      await wait(5)
-    }
-  })()
-  return {
-    async stop() {
-      stopped = true
-      const seconds = (performance.now() - startedAt) / 1_000
-      await loop
-      await Promise.all(open)
-      return { sent, seconds, failed, ungated, errors, slowestMs: Math.round(slowestMs), troubleFromTo: trouble?.join(' s to ') ?? 'none' }
-    },
-  }
-}
-
-async function underAdmissions(t: Test, disturb: () => Promise<void>): Promise<Admissions> {
-  const ns = await namespace(t)
-  await adoptedShop(ns)
-  const admissions = startAdmissions(t, ns)
-  await wait(2_000)
-  await disturb()
-  await wait(2_000)
-  const seen = await admissions.stop()
-  t.comment(`${(seen.sent / seen.seconds).toFixed(0)} admissions/s: ${JSON.stringify(seen)}`)
-  t.equal((await getCanary(ns))?.status?.phase, 'Initialized', 'they were dry runs')
-  return seen
-}
-
-const webhookPods = async (): Promise<readonly string[]> =>
-  (await kubectl('-n', OURS, 'get', 'pods', '-l', 'app.kubernetes.io/component=webhook', '--field-selector=status.phase=Running', '-o', 'jsonpath={.items[*].metadata.name}')).split(' ')
 
 test('a rolling restart of the webhook under 200 admissions/s: none fails, none passes ungated', { skip }, async (t) => {
   const seen = await underAdmissions(t, async () => {
