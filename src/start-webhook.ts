@@ -53,7 +53,7 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
   })
   const objects: ObjectReader = {
     get: (ref) => cacheOf(ref.kind)?.get(objectKey(ref)),
-    list: (_apiVersion, kind, namespace) => cacheOf(kind)?.list(namespace) ?? [],
+    list: (_apiVersion, kind, namespace) => cacheOf(kind)?.list(namespace === '' ? undefined : namespace) ?? [],
   }
   const defaultProvider = env['DEFAULT_PROVIDER'] ?? 'kubernetes'
   const state: AdmissionState = {

@@ -16,7 +16,7 @@ export type RulesContext = {
 
 const PASSES: Verdict = { findings: [], warnings: [] }
 /** Phases in which a canary may be getting live requests. */
-const RUNNING_PHASES: ReadonlySet<string> = new Set<Phase>(['Waiting', 'Progressing', 'WaitingPromotion', 'Promoting', 'Finalising'])
+export const RUNNING_PHASES: ReadonlySet<string> = new Set<Phase>(['Waiting', 'Progressing', 'WaitingPromotion', 'Promoting', 'Finalising'])
 
 /** Is this Canary safe to store? All faults at once; what is merely unwise is said as a warning. */
 export function reviewCanary(request: AdmissionRequest, context: RulesContext): Verdict {

@@ -2,18 +2,18 @@ import { LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, ANNOTATION_REPLICAS, type Rol
 import type { Canary } from '#api/canary.ts'
 import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
+import { ANNOTATION_BREAK_GLASS, breakGlassOf } from '#admission/break-glass.ts'
 import { isRecord, sameJson } from '#admission/json.ts'
 import type { AdmissionRequest, User } from '#admission/review.ts'
 import { annotationOf, isWorkload, labelOf, roleOf } from '#admission/target.ts'
 import { nameOf } from '#admission/words.ts'
 
-/** On a generated workload, with a reason as its value: lets its next edits pass. The agent may still repair what they change. */
-export const ANNOTATION_BREAK_GLASS = 'canarygate.dev/break-glass'
-
 export type GuardContext = {
   readonly agentUsers: readonly string[]
   canaryFor(namespace: string, kind: string, name: string): Canary | undefined
   readonly objects: ObjectReader
+  /** Unix ms. */
+  now(): number
 }
 
 /** Denied when a finding says `deny`; the warnings are said otherwise. */
@@ -48,10 +48,20 @@ export function guardWorkload(request: AdmissionRequest, context: GuardContext):
   if (canary === undefined || canary.metadata.deletionTimestamp !== undefined) return PASSES
   const edited: Edited = { kind, namespace, name, target, role }
   const findings = operation === 'DELETE' ? [deletion(edited)] : edits(oldObject, object, edited)
-  if (findings.length === 0) return PASSES
-  const reason = (annotationOf(object ?? oldObject, ANNOTATION_BREAK_GLASS) ?? '').trim()
-  if (reason === '') return { findings, warnings: [] }
-  return { findings: [], warnings: [`CanaryGate: ${nameOf(kind, name)} is edited under break-glass ("${reason}"); the next promotion or repair replaces it`] }
+  return underGlass(findings, request, context.now(), 'the next promotion or repair replaces it')
+}
+
+/** Findings that count unless somebody has broken the glass, with a reason and not long ago; `then` says what becomes of the edit. */
+export function underGlass(findings: readonly ReportedFinding[], { object, oldObject, kind, name }: AdmissionRequest, now: number, then: string): Verdict {
+  const edited = object ?? oldObject
+  if (findings.length === 0 || edited === undefined) return PASSES
+  const glass = breakGlassOf(edited, now)
+  switch (glass.kind) {
+    case 'intact': return { findings, warnings: [] }
+    case 'over': return { findings: findings.map((finding) => ({ ...finding, message: `${finding.message}; ${glass.message}` })), warnings: [] }
+    case 'broken': return { findings: [], warnings: [`CanaryGate: ${nameOf(kind, name)} is edited under break-glass ("${glass.reason}"); ${then}`] }
+    default: return glass satisfies never
+  }
 }
 
 type Edited = { readonly kind: string; readonly namespace: string; readonly name: string; readonly target: string; readonly role: Role }

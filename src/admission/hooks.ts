@@ -4,7 +4,9 @@ import { type Answer, allowed, audited, denied, type FailurePolicy, patched } fr
 import { reviewCanary, reviewObject } from '#admission/canaries.ts'
 import { signCommands } from '#admission/commands.ts'
 import { takeOver } from '#admission/generated.ts'
+import { guardGenerated } from '#admission/guard-generated.ts'
 import { guardScale, guardWorkload, type Verdict } from '#admission/guards.ts'
+import { warnLeaving } from '#admission/leaving.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
 import { keepServing } from '#admission/services.ts'
 import type { AdmissionRules, AdmissionState } from '#admission/state.ts'
@@ -25,6 +27,8 @@ export const FAILURE_POLICIES = {
   deletions: 'Ignore',
   guards: 'Ignore',
   scale: 'Ignore',
+  generated: 'Ignore',
+  leaving: 'Ignore',
   /** A resource that no hook is about: a configuration that sends too much must not break anything. */
   none: 'Ignore',
 } as const satisfies Record<string, FailurePolicy>
@@ -36,6 +40,8 @@ export type HookPorts = {
   readonly agentUsers: readonly string[]
   /** CanaryGate's own namespace, never gated. */
   readonly ownNamespace: string
+  /** Unix ms. */
+  now(): number
 }
 
 /** An answer with the findings behind it, for counting; `fault` where the hook could not do its work and its failure policy spoke. */
@@ -46,6 +52,13 @@ const RULED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
   [FLAGGER_GROUP]: ['canaries', 'metrictemplates', 'alertproviders'],
   [GATE_GROUP]: ['canarypolicies', 'clustercanarypolicies'],
 }
+
+/** Made by the agent beside workloads. */
+const GENERATED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
+  '': ['services'], apps: ['controllerrevisions'], 'traefik.io': ['traefikservices'], 'gateway.networking.k8s.io': ['httproutes'],
+}
+/** What CanaryGate is there by. */
+const LEFT_RESOURCES: Readonly<Record<string, readonly string[]>> = { '': ['namespaces'], 'apiextensions.k8s.io': ['customresourcedefinitions'] }
 
 /** Which hook is meant: the path says what may be done, the resource what it is done to. */
 export function hookOf(path: HookPath, { group, resource, subResource, operation }: AdmissionRequest): HookName {
@@ -58,8 +71,10 @@ export function hookOf(path: HookPath, { group, resource, subResource, operation
     case '/status': return isWorkload && resource === 'deployments' && subResource === 'status' ? 'status' : 'none'
     case '/validate':
       if (isWorkload) return subResource === '' ? 'guards' : subResource === 'scale' && resource === 'deployments' ? 'scale' : 'none'
-      if (subResource !== '' || !RULED_RESOURCES[group]?.includes(resource)) return 'none'
-      return operation === 'DELETE' ? 'deletions' : 'canaries'
+      if (subResource !== '') return 'none'
+      if (RULED_RESOURCES[group]?.includes(resource)) return operation === 'DELETE' ? 'deletions' : 'canaries'
+      if (GENERATED_RESOURCES[group]?.includes(resource)) return 'generated'
+      return LEFT_RESOURCES[group]?.includes(resource) ? 'leaving' : 'none'
     default: return path satisfies never
   }
 }
@@ -76,6 +91,8 @@ const JUDGES = {
   deletions: judgeRules,
   guards: (request, ports) => judged(guardWorkload(request, guardContext(ports))),
   scale: (request, ports) => judged(guardScale(request, guardContext(ports))),
+  generated: (request, ports) => judged(guardGenerated(request, guardContext(ports))),
+  leaving: (request, { state }) => judged(warnLeaving(request, state.objects)),
   none: () => PASSES,
 } satisfies Record<HookName, (request: AdmissionRequest, ports: HookPorts) => Judged>
 
@@ -111,7 +128,7 @@ function judgeSettings(request: AdmissionRequest, ports: HookPorts): Judged {
   return answer.allowed ? { answer: patched([...signCommands(request, ports.agentUsers), ...takeOver(request, ports.agentUsers)]), findings: [] } : { answer, findings }
 }
 
-const guardContext = ({ state, agentUsers }: HookPorts) => ({ agentUsers, canaryFor: state.canaryFor, objects: state.objects })
+const guardContext = ({ state, agentUsers, now }: HookPorts) => ({ agentUsers, canaryFor: state.canaryFor, objects: state.objects, now })
 
 function judged({ findings, warnings }: Verdict): Judged {
   if (findings.some((finding) => finding.severity === 'deny')) return { answer: audited(denied(findings), findings), findings }

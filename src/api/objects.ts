@@ -123,6 +123,7 @@ export type Service = KubeObject & {
 /** Read-only look at what the cluster holds now, from caches: never an API call. */
 export type ObjectReader = {
   get(ref: ObjectRef): KubeObject | undefined
+  /** Of one namespace; of all with the empty one. */
   list(apiVersion: string, kind: string, namespace: string): readonly KubeObject[]
 }
 

@@ -41,6 +41,15 @@ const PRIMARY = { name: 'cart-primary', labels: { 'canarygate.dev/role': 'primar
 const CANARIES = { group: 'flagger.app', resource: 'canaries', kind: 'Canary' } as const
 const POLICIES = { group: 'canarygate.dev', resource: 'clustercanarypolicies', kind: 'ClusterCanaryPolicy', namespace: '' } as const
 const service = (selector: object) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'cart', namespace: 'shop' }, spec: { selector, ports: [{ port: 80 }] } })
+const generated = (selector: object) => ({
+  ...service(selector),
+  metadata: {
+    name: 'cart-canary', namespace: 'shop', labels: { 'app.kubernetes.io/managed-by': 'canarygate' }, annotations: { 'canarygate.dev/break-glass': 'INC-7' },
+    ownerReferences: [{ apiVersion: 'flagger.app/v1beta1', kind: 'Canary', name: 'cart', uid: 'u' }],
+    managedFields: [{ manager: 'kubectl', time: new Date(NOW).toISOString(), fieldsV1: { 'f:metadata': { 'f:annotations': { 'f:canarygate.dev/break-glass': {} } } } }],
+  },
+})
+const space = (labels: Readonly<Record<string, string>>) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } })
 const scale = (spec: object) => ({ apiVersion: 'autoscaling/v1', kind: 'Scale', metadata: { name: 'cart' }, spec })
 const FULL_ANALYSIS = {
   interval: '1m', threshold: 5, stepWeights: [5, 20, 50], stepWeightPromotion: 50, primaryReadyThreshold: 80,
@@ -75,6 +84,8 @@ const SEEDS: readonly Seed[] = [
   ...[
     request({ name: 'cart-primary', oldObject: workload(PRIMARY), object: workload({ ...PRIMARY, image: 'cart:2.4', replicas: 4 }) }),
     request({ name: 'cart-primary', operation: 'DELETE', oldObject: workload(PRIMARY) }),
+    request({ group: '', resource: 'services', kind: 'Service', oldObject: generated({ app: 'cart' }), object: generated({ app: 'other' }) }),
+    request({ group: '', resource: 'namespaces', kind: 'Namespace', name: 'shop', oldObject: space({ 'canarygate.dev/gate': 'enabled' }), object: space({}) }),
     request({ subResource: 'scale', kind: 'Scale', object: scale({}), oldObject: scale({ replicas: 3 }) }),
     request({ ...CANARIES, operation: 'CREATE', object: canary({}, { provider: 'istio', analysis: FULL_ANALYSIS }) }),
     request({ ...CANARIES, operation: 'DELETE', oldObject: canary({ phase: 'Progressing' }) }),
@@ -170,11 +181,11 @@ function fuzzed(): Fuzzed {
   const errors: string[] = []
   const quiet = (): undefined => undefined
   const governing = createGoverning({ clusterPolicies: () => [POLICY], policiesOf: () => [], labelsOf: () => ({ 'canarygate.dev/gate': 'enabled' }) })
-  const canaries = [canary()]
+  const canaries = [canary({ phase: 'Progressing' })]
   const server = createAdmissionServer({
     state: stateOf({
       canaryFor: () => canary({ phase: 'Failed', lastPromotedSpec: '1bbbbbbbbbb', gate: { rolledBackRevision: '1cccccccccc' } }),
-      objects: { get: () => workload({ annotations: OWNED }), list: (_, kind) => (kind === 'Canary' ? canaries : []) },
+      objects: { get: ({ kind }) => (kind === 'Canary' ? canary() : workload({ annotations: OWNED })), list: (_, kind) => (kind === 'Canary' ? canaries : []) },
       ruleContext: () => ({ defaultProvider: 'kubernetes', providers: FLAGGER_ROUTERS, cluster: { objects: { get: () => undefined, list: () => [] }, target: workload(), canaries, knows: () => true } }),
     }),
     rules: governedRules(governing, () => NOW), agentUsers: [AGENT], ownNamespace: 'canarygate', tls: selfSigned(), now: () => NOW, random: () => 0.5,

@@ -81,7 +81,7 @@ test('what is only counted stands in the audit log, not on the terminal', async 
     uid: '1', operation: 'CREATE', group: 'flagger.app', resource: 'canaries', subResource: '', kind: 'Canary', namespace: 'shop', name: 'cart', user: ALICE, dryRun: false, object,
   } as AdmissionRequest
   const { answer, findings } = judge('canaries', request, {
-    rules: rules({ rules: { 'no-alerts': 'audit' } }), agentUsers: [AGENT], ownNamespace: 'canarygate',
+    rules: rules({ rules: { 'no-alerts': 'audit' } }), agentUsers: [AGENT], ownNamespace: 'canarygate', now: () => NOW,
     state: {
       synced: () => true, canaryFor: () => undefined, isGated: () => false, defaultsFor: () => ({ spec: object.spec, policyName: 'default' }),
       objects: { get: () => undefined, list: () => [] }, ruleContext: () => CONTEXT,

@@ -2,14 +2,24 @@ import { test } from 'tap'
 import { type GuardContext, guardScale, guardWorkload } from '#admission/guards.ts'
 import type { KubeObject, Workload } from '#api/objects.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
-import { AGENT, canary, request, type Shape, workload } from './fixtures/reviews.ts'
+import { AGENT, canary, NOW, request, type Shape, workload } from './fixtures/reviews.ts'
 
 const BREAK_GLASS = { 'canarygate.dev/break-glass': 'incident 4711' }
 const primary = (shape: Shape = {}): Workload => workload({ name: 'cart-primary', ...shape, labels: { 'canarygate.dev/role': 'primary', 'canarygate.dev/target': 'cart', ...shape.labels } })
 const context = (shape: Partial<GuardContext> = {}): GuardContext => ({
-  agentUsers: [AGENT], canaryFor: (_namespace, _kind, name) => (name === 'cart' ? canary() : undefined), objects: { get: () => undefined, list: () => [] }, ...shape,
+  agentUsers: [AGENT], canaryFor: (_namespace, _kind, name) => (name === 'cart' ? canary() : undefined), objects: { get: () => undefined, list: () => [] }, now: () => NOW, ...shape,
 })
 const as = (username: string, ...groups: string[]) => ({ user: { username, groups } })
+
+/** With the API server's own record of when the annotation was written, and by whom. */
+const brokenAt = (...times: readonly number[]): Workload => {
+  const edited = primary({ image: 'cart:2.4', annotations: BREAK_GLASS })
+  const managedFields = [
+    { manager: 'other', time: new Date(NOW).toISOString(), fieldsV1: { 'f:spec': {} } },
+    ...times.map((time) => ({ manager: 'kubectl-annotate', time: new Date(time).toISOString(), fieldsV1: { 'f:metadata': { 'f:annotations': { '.': {}, 'f:canarygate.dev/break-glass': {} } } } })),
+  ]
+  return { ...edited, metadata: { ...edited.metadata, managedFields } as Workload['metadata'] }
+}
 
 type Row = { readonly name: string; readonly request: Partial<AdmissionRequest>; readonly context?: Partial<GuardContext>; readonly denies?: readonly RegExp[]; readonly warns?: RegExp }
 
@@ -26,6 +36,9 @@ const rows: readonly Row[] = [
   { name: 'a primary of an earlier Flagger is found by its name', request: { oldObject: workload({ name: 'cart-primary', labels: { 'canarygate.dev/role': 'primary' } }), object: workload({ name: 'cart-primary', image: 'cart:9', labels: { 'canarygate.dev/role': 'primary' } }), name: 'cart-primary' }, denies: [/deployment\/cart instead/] },
   { name: 'cluster administrators are people too', request: { oldObject: primary(), object: primary({ image: 'cart:2.4' }), ...as('kubernetes-admin', 'system:masters') }, denies: [/image/] },
   { name: 'break-glass with a reason passes and is answered', request: { oldObject: primary(), object: primary({ image: 'cart:2.4', annotations: BREAK_GLASS }) }, warns: /break-glass \("incident 4711"\)/ },
+  { name: 'break-glass of half an hour ago still counts', request: { oldObject: primary(), object: brokenAt(NOW - 1_800_000) }, warns: /break-glass/ },
+  { name: 'break-glass of yesterday does not', request: { oldObject: primary(), object: brokenAt(NOW - 86_400_000) }, denies: [/image: .*break-glass \("incident 4711"\) was over 1h after 2027-01-14T/] },
+  { name: 'broken again, it counts', request: { oldObject: primary(), object: brokenAt(NOW - 86_400_000, NOW - 1_000) }, warns: /break-glass/ },
   { name: 'break-glass without a reason does not', request: { oldObject: primary(), object: primary({ image: 'cart:2.4', annotations: { 'canarygate.dev/break-glass': ' ' } }) }, denies: [/image/] },
   { name: 'break-glass lets a deletion pass', request: { operation: 'DELETE', oldObject: primary({ annotations: BREAK_GLASS }) }, warns: /break-glass/ },
   { name: 'labels and annotations of others are free', request: { oldObject: primary(), object: primary({ labels: { team: 'shop' }, annotations: { note: 'x' } }) } },

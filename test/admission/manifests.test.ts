@@ -18,7 +18,7 @@ type Webhook = {
 const read = (file: string): { readonly metadata: { readonly name: string }; readonly webhooks: readonly Webhook[] } =>
   parse(readFileSync(new URL(`../../manifests/install/webhook/${file}.yaml`, import.meta.url), 'utf8'))
 
-const TIMEOUTS: Readonly<Record<string, number>> = { workloads: 2, services: 2, settings: 2, status: 2, canaries: 5, deletions: 2, guards: 2, scale: 2 }
+const TIMEOUTS: Readonly<Record<string, number>> = { workloads: 2, services: 2, settings: 2, status: 2, canaries: 5, deletions: 2, guards: 2, scale: 2, generated: 2, leaving: 2 }
 
 for (const file of ['mutating', 'validating']) {
   const { metadata, webhooks } = read(file)
