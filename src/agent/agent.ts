@@ -10,6 +10,7 @@ import { createCaches, type Caches } from '#agent/caches.ts'
 import { createFailing } from '#agent/failing.ts'
 import { gateScaler, gateTarget } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
+import { withLastLook } from '#agent/last-look.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
 import { NotYetKnown, observe, requestedRevision } from '#agent/observe.ts'
 import { judgeCommands, underPolicy } from '#agent/holding.ts'
@@ -29,7 +30,7 @@ import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
 import type { Destination } from '#notify/provider.ts'
 import { gatedSpec } from '#policy/defaults.ts'
-import type { CommandSeen } from '#rollout/decision.ts'
+import type { Check, CommandSeen } from '#rollout/decision.ts'
 
 export type AgentOptions = {
   readonly client: KubeClient
@@ -137,6 +138,7 @@ export function createAgent(options: AgentOptions): Agent {
     const providerOf = (canary: Canary) => trafficProviderFor(canary, options.defaultProvider)
     const context = { policies, authority, runs }
     let commands: readonly CommandSeen[] = []
+    let checked: Check | undefined
     return {
       now,
       canary: (of) => {
@@ -154,12 +156,12 @@ export function createAgent(options: AgentOptions): Agent {
       },
       async measure(canary, seen) {
         const begunAt = now()
-        const check = await measuring.measure(canary, seen, providerOf(canary).name)
-        options.telemetry?.onChecked(canary, check.metrics, (now() - begunAt) / 1_000)
-        return check
+        checked = await measuring.measure(canary, seen, providerOf(canary).name)
+        options.telemetry?.onChecked(canary, checked.metrics, (now() - begunAt) / 1_000)
+        return checked
       },
       apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
-      saveStatus: (canary, status) => saved.save(canary, status),
+      saveStatus: (canary, status) => saved.save(canary, withLastLook(status, checked, now())),
       async announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
         options.telemetry?.onTold(canary, item)

@@ -236,6 +236,9 @@ const GateStatus = Type.Object({
   released: Type.Optional(Type.Integer({ description: 'Index of the hold that `resume` has opened.' })),
   hooksAt: text('When hooks were last asked while no request reached the canary.'),
   hooksDue: Type.Optional(Type.Boolean({ description: 'The post-rollout hooks of a failed run are still to be called.' })),
+  look: Type.Optional(Type.Object({
+    at: Type.String(), metrics: Type.Array(Type.Object({ name: Type.String(), trouble: oneOf(['no-data', 'primary-fails']) }), { maxItems: 100 }),
+  }, { description: 'What was wrong with the metrics themselves at the last check, for admission to warn of.' })),
   leaderEpoch: Type.Optional(Type.Integer()),
   judge: Type.Optional(Type.Object({
     verdict: text('What the judge said last.'),

@@ -55,6 +55,7 @@ import { metricTemplateVariables } from '#policy/rules/metric-template-variables
 import { metricThresholdIgnored } from '#policy/rules/metric-threshold-ignored.ts'
 import { metricThreshold } from '#policy/rules/metric-threshold.ts'
 import { metricWindowMixesSteps } from '#policy/rules/metric-window-mixes-steps.ts'
+import { metricWithoutData } from '#policy/rules/metric-without-data.ts'
 import { metricsServerAddress } from '#policy/rules/metrics-server-address.ts'
 import { mirrorProvider } from '#policy/rules/mirror-provider.ts'
 import { mirrorWeightAlone } from '#policy/rules/mirror-weight-alone.ts'
@@ -62,6 +63,7 @@ import { noAlerts } from '#policy/rules/no-alerts.ts'
 import { noMetrics } from '#policy/rules/no-metrics.ts'
 import { nothingChecked } from '#policy/rules/nothing-checked.ts'
 import { oneStrategy } from '#policy/rules/one-strategy.ts'
+import { primaryFailsMetric } from '#policy/rules/primary-fails-metric.ts'
 import { progressDeadline } from '#policy/rules/progress-deadline.ts'
 import { providerReferences } from '#policy/rules/provider-references.ts'
 import { providerSupported } from '#policy/rules/provider-supported.ts'
@@ -138,6 +140,7 @@ export const RULES: readonly Rule[] = [
   metricThresholdIgnored,
   metricThreshold,
   metricWindowMixesSteps,
+  metricWithoutData,
   metricsServerAddress,
   mirrorProvider,
   mirrorWeightAlone,
@@ -145,6 +148,7 @@ export const RULES: readonly Rule[] = [
   noMetrics,
   nothingChecked,
   oneStrategy,
+  primaryFailsMetric,
   progressDeadline,
   providerReferences,
   providerSupported,

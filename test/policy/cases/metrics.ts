@@ -1,10 +1,14 @@
-import { clusterOf, objectOf, type Cases } from '../canaries.ts'
+import type { Canary } from '#api/canary.ts'
+import { canaryOf, clusterOf, objectOf, type Cases } from '../canaries.ts'
 
 const metrics = (...list: object[]) => ({ metrics: list })
 const rate = (more: object) => metrics({ name: 'request-success-rate', interval: '1m', ...more })
 const duration = (more: object) => metrics({ name: 'request-duration', interval: '1m', ...more })
 const errors = (more: object) => metrics({ name: 'error-rate', interval: '1m', ...more })
 const own = (more: object) => metrics({ name: 'budget', interval: '1m', thresholdRange: { max: 2 }, ...more })
+/** As it is stored, with what the agent saw of its metrics last. */
+const looked = (troubles: NonNullable<NonNullable<NonNullable<Canary['status']>['gate']>['look']>['metrics']): Canary =>
+  ({ ...canaryOf(), status: { gate: { look: { at: '2026-11-21T12:00:00.000Z', metrics: troubles } } } })
 const templateRef = { name: 'budget', namespace: 'platform' }
 const template = (query: string, provider: object = { type: 'prometheus', address: 'http://prometheus.test' }) =>
   objectOf('flagger.app/v1beta1', 'MetricTemplate', 'budget', { spec: { provider, query } }, 'platform')
@@ -135,6 +139,18 @@ export const metricCases: Readonly<Record<string, Cases>> = {
       { name: 'an action without an end', analysis: own({ query: 'up{pod="{{ target"}' }), fields: ['spec.analysis.metrics[0].query'] },
       { name: 'a counter as it is', analysis: own({ query: 'sum(r_total)' }), fields: ['spec.analysis.metrics[0].query'], severity: 'warn' },
     ],
+  },
+  'metric-without-data': {
+    valid: [
+      { name: 'the last look found nothing wrong', context: { old: looked([]) } },
+      { name: 'another metric had none', context: { old: looked([{ name: 'mine', trouble: 'no-data' }]) } },
+      { name: 'its settings are others since', analysis: { metrics: [{ name: 'request-success-rate', interval: '2m', thresholdRange: { min: 99 } }] }, context: { old: looked([{ name: 'request-success-rate', trouble: 'no-data' }]) } },
+    ],
+    invalid: [{ name: 'no data when the agent asked last', context: { old: looked([{ name: 'request-duration', trouble: 'no-data' }]) }, fields: ['spec.analysis.metrics[1]'] }],
+  },
+  'primary-fails-metric': {
+    valid: [{ name: 'nobody has looked yet' }, { name: 'the canary alone failed', context: { old: looked([]) } }],
+    invalid: [{ name: 'what serves does not meet the bound', context: { old: looked([{ name: 'request-success-rate', trouble: 'primary-fails' }]) }, fields: ['spec.analysis.metrics[0]'] }],
   },
   'metrics-server-address': {
     valid: [{ name: 'a URL', spec: { metricsServer: 'http://prometheus.monitoring:9090' } }],
