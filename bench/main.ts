@@ -12,6 +12,7 @@ const benches: readonly { readonly title: string; readonly command: readonly str
   { title: 'admission: our server against one that parses and allows', command: ['bench/admission/bench.ts'] },
   { title: 'reaction and run time: to the canary\'s pods, and from start to end', command: ['bench/reaction.ts', kubeconfig ?? '', '40', '5'], onCluster: true },
   { title: 'scale: what idle Canaries cost, and many runs at once', command: ['bench/scale.ts', kubeconfig ?? '', '500,1000', '50'], onCluster: true },
+  { title: 'admission: what the webhook adds to an update', command: ['bench/admission/added.ts', kubeconfig ?? '', '300'], onCluster: true },
   { title: 'judge: wrong rollbacks and delays, beside Flagger\'s and Argo\'s rules', command: ['bench/judge/simulate.ts', '200', '7'] },
 ]
 

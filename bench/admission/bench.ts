@@ -1,7 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
-import { Agent, request as httpsRequest } from 'node:https'
-import { canary, request, reviewBody, workload } from '../../test/admission/fixtures/reviews.ts'
+import { ask, CASES, start, type Started } from './load.ts'
 
 /**
  * Ours against an empty answer of the same framework, alternately in one run, so that a busy machine troubles both alike.
@@ -12,48 +9,9 @@ const REQUESTS = Number(process.env['REQUESTS'] ?? 2_000)
 const ROUNDS = Number(process.env['ROUNDS'] ?? 7)
 const CONNECTIONS = Number(process.env['CONNECTIONS'] ?? 8)
 const WARM_UP = 1_000
-/** As in the webhook's Deployment. */
-const NODE_OPTION = '--max-semi-space-size=1'
 const BUDGET_P50_RATIO = 1.3
 const BUDGET_P99_MS = 5
 const BUDGET_PER_CORE = 3_000
-
-const OWNED = { 'canarygate.dev/replicas': '3', 'canarygate.dev/gate': 'passed', 'canarygate.dev/revision': '1aaaaaaaaaa', 'canarygate.dev/requested-by': 'bob' }
-/** 40 variables and a last-applied copy make a review of the size that clusters send: 12 KB and more. */
-const env = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`SETTING_${index}`, `value of setting number ${index}`]))
-const target = (image: string) => workload({ image, env, replicas: 0, annotations: OWNED })
-const CASES = [
-  { name: 'gated update', path: '/mutate', body: reviewBody(request({ oldObject: target('cart:2.3'), object: target('cart:2.4') })) },
-  { name: 'no-op update', path: '/mutate', body: reviewBody(request({ oldObject: target('cart:2.3'), object: target('cart:2.3') })) },
-  { name: 'Canary', path: '/validate', body: reviewBody(request({ group: 'flagger.app', resource: 'canaries', kind: 'Canary', operation: 'CREATE', object: canary() })) },
-] as const
-
-type Usage = { readonly cpuUs: number; readonly rss: number }
-type Started = { readonly name: string; readonly port: number; readonly child: ChildProcess; readonly agent: Agent; usage(): Promise<Usage> }
-
-async function start(name: 'gate' | 'empty'): Promise<Started> {
-  const child = spawn(process.execPath, [NODE_OPTION, new URL('serve.ts', import.meta.url).pathname, name], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async () => JSON.parse((await lines.next()).value ?? '{}')
-  const { port } = await next()
-  return {
-    name, port, child, agent: new Agent({ keepAlive: true, maxSockets: CONNECTIONS, rejectUnauthorized: false }),
-    usage: () => { child.stdin.write('?\n'); return next() },
-  }
-}
-
-function ask({ port, agent }: Started, path: string, body: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const started = performance.now()
-    const call = httpsRequest({ host: '127.0.0.1', port, path: `${path}?timeout=2s`, method: 'POST', agent, headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } }, (response) => {
-      if (response.statusCode !== 200) reject(new Error(`answered ${response.statusCode}`))
-      response.resume()
-      response.on('end', () => { resolve(performance.now() - started) })
-    })
-    call.on('error', reject)
-    call.end(body)
-  })
-}
 
 type Round = { readonly p50: number; readonly p99: number; readonly perSecond: number; readonly cpuUs: number; readonly rss: number }
 
@@ -77,8 +35,8 @@ async function round(server: Started, path: string, body: string, connections: n
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
-const gate = await start('gate')
-const empty = await start('empty')
+const gate = await start('gate', CONNECTIONS)
+const empty = await start('empty', CONNECTIONS)
 const missed: string[] = []
 console.log(`${ROUNDS} rounds of ${REQUESTS} requests; medians of the rounds; in brackets the empty answer`)
 console.log(`one connection:  p50 ms, ratio, p99 ms     ${CONNECTIONS} connections: reviews/s, server CPU us a review, reviews/s a core, RSS MB`)

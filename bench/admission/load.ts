@@ -1,0 +1,48 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { Agent, request as httpsRequest } from 'node:https'
+import { canary, request, reviewBody, workload } from '../../test/admission/fixtures/reviews.ts'
+
+/** A server in its own process, and reviews to ask it. */
+
+/** As in the webhook's Deployment. */
+const NODE_OPTION = '--max-semi-space-size=1'
+
+const OWNED = { 'canarygate.dev/replicas': '3', 'canarygate.dev/gate': 'passed', 'canarygate.dev/revision': '1aaaaaaaaaa', 'canarygate.dev/requested-by': 'bob' }
+/** 40 variables and a last-applied copy make a review of the size that clusters send: 12 KB and more. */
+const env = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`SETTING_${index}`, `value of setting number ${index}`]))
+const target = (image: string) => workload({ image, env, replicas: 0, annotations: OWNED })
+export const CASES = [
+  { name: 'gated update', path: '/mutate', body: reviewBody(request({ oldObject: target('cart:2.3'), object: target('cart:2.4') })) },
+  { name: 'no-op update', path: '/mutate', body: reviewBody(request({ oldObject: target('cart:2.3'), object: target('cart:2.3') })) },
+  { name: 'Canary', path: '/validate', body: reviewBody(request({ group: 'flagger.app', resource: 'canaries', kind: 'Canary', operation: 'CREATE', object: canary() })) },
+] as const
+
+type Usage = { readonly cpuUs: number; readonly rss: number }
+export type Started = { readonly name: string; readonly port: number; readonly child: ChildProcess; readonly agent: Agent; usage(): Promise<Usage> }
+
+/** `connections`: at most so many at once. */
+export async function start(name: 'gate' | 'empty', connections = 16): Promise<Started> {
+  const child = spawn(process.execPath, [NODE_OPTION, new URL('serve.ts', import.meta.url).pathname, name], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async () => JSON.parse((await lines.next()).value ?? '{}')
+  const { port } = await next()
+  return {
+    name, port, child, agent: new Agent({ keepAlive: true, maxSockets: connections, rejectUnauthorized: false }),
+    usage: () => { child.stdin.write('?\n'); return next() },
+  }
+}
+
+/** Milliseconds until the answer is there. */
+export function ask({ port, agent }: Started, path: string, body: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const started = performance.now()
+    const call = httpsRequest({ host: '127.0.0.1', port, path: `${path}?timeout=2s`, method: 'POST', agent, headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } }, (response) => {
+      if (response.statusCode !== 200) reject(new Error(`answered ${response.statusCode}`))
+      response.resume()
+      response.on('end', () => { resolve(performance.now() - started) })
+    })
+    call.on('error', reject)
+    call.end(body)
+  })
+}
