@@ -55,7 +55,6 @@ const rows: readonly Row[] = [
   { row: '1.8.6 10.3', name: 'an empty list of weights', analysis: { stepWeight: undefined, maxWeight: undefined, stepWeights: [] }, at: [`${A}.stepWeights`] },
   { row: '1.8.7 10.9', name: 'mirroring by a router that cannot', spec: { provider: 'linkerd' }, analysis: { mirror: true }, at: [`${A}.mirror`] },
   { row: '1.8.7 10.9', name: 'mirroring TCP', service: { appProtocol: 'TCP' }, analysis: { mirror: true }, at: [`${A}.mirror`] },
-  { row: '1.8.7 10.9', name: 'mirroring with weights on the Gateway API', spec: { provider: 'gatewayapi:v1' }, service: { gatewayRefs: [{ name: 'edge' }] }, analysis: { mirror: true }, at: [`${A}.mirror`] },
   { row: '1.8.8 10.7', name: 'a match without iterations', analysis: { match: HEADER }, at: [`${A}.match`] },
   { row: '1.8.9 10.8', name: 'a match on plain Kubernetes', spec: { provider: 'kubernetes' }, analysis: { ...BLUE_GREEN, match: HEADER }, at: [`${A}.match`] },
   { row: '1.8.9 10.8', name: 'mirroring on plain Kubernetes', spec: { provider: 'kubernetes' }, analysis: { ...BLUE_GREEN, mirror: true }, at: [`${A}.mirror`] },
