@@ -23,7 +23,13 @@ export type ClientOptions = TargetGuard & {
   readonly insecure: boolean
 }
 
-export type Client = { readonly dispatcher: Dispatcher; readonly close: () => Promise<void> }
+export type Client = {
+  readonly dispatcher: Dispatcher
+  /** Gives up what is under way. */
+  readonly close: () => Promise<void>
+  /** Lets what is under way end; nothing new may be sent. */
+  readonly retire: () => Promise<void>
+}
 
 const CONNECT_TIMEOUT_MS = 10_000
 const MAX_REDIRECTS = 10
@@ -50,6 +56,7 @@ export function createClient(options: ClientOptions): Client {
   return {
     dispatcher: options.followRedirects ? agent.compose(interceptors.redirect({ maxRedirections: MAX_REDIRECTS })) : agent,
     close: () => agent.destroy(),
+    retire: () => agent.close(),
   }
 }
 

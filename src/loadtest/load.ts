@@ -32,7 +32,9 @@ const MAX_ERROR_KINDS = 20
 /** Resolves when the load is over, or soon after the signal aborts: then with what there is. Never rejects. */
 export async function runLoad(plan: LoadPlan, context: RunContext, signal: AbortSignal): Promise<LoadResult> {
   const { now, wait, onRequest } = context
-  const client = createClient({ ...context, connections: plan.workers, keepAlive: plan.keepAlive, followRedirects: plan.followRedirects, insecure: false })
+  const connect = () => createClient({ ...context, connections: plan.workers, keepAlive: plan.keepAlive, followRedirects: plan.followRedirects, insecure: false })
+  let client = connect()
+  let connectedAt = now()
   const latencies = createLatencies()
   const statuses: Record<string, number> = {}
   const errors = new Map<string, number>()
@@ -43,6 +45,11 @@ export async function runLoad(plan: LoadPlan, context: RunContext, signal: Abort
   const end = plan.durationMs === undefined ? signal : AbortSignal.any([signal, stop.signal])
 
   async function one(): Promise<void> {
+    if (now() - connectedAt >= CONNECTION_MS) {
+      void client.retire()
+      client = connect()
+      connectedAt = now()
+    }
     const sentAt = now()
     const told = (status: number): number => {
       const elapsed = now() - sentAt
@@ -100,6 +107,11 @@ export async function runLoad(plan: LoadPlan, context: RunContext, signal: Abort
 }
 
 const REFUSED_PAUSE_MS = 5
+/**
+ * Connections are renewed after so long. `hey` keeps them for ever, and behind a plain Service a connection stays with one pod: two of them
+ * would never meet a canary of one pod in eleven. No shorter, or a load of many workers would run out of ports.
+ */
+const CONNECTION_MS = 500
 
 async function exchange({ url, method, headers, body, timeoutMs }: LoadPlan, dispatcher: Dispatcher): Promise<{ readonly status: number; readonly bytes: number }> {
   const late = new AbortController()
