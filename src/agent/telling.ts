@@ -66,7 +66,12 @@ export function createTelling(options: TellingOptions): Telling {
       (receiver === FALLBACK && options.alertReceiver ? options.alertReceiver : await destinationFor(receiver, signal, client, caches())),
     onOutcome: (outcome, alert, receiver) => {
       options.onAlert?.(outcome.delivered ? 'delivered' : 'lost')
-      if (!outcome.delivered) log.warn({ canary: `${alert.canary.namespace}/${alert.canary.name}`, receiver: objectKey(receiver), reason: outcome.reason }, 'alert was not delivered')
+      if (outcome.delivered) return
+      const key = objectKey(alert.canary)
+      log.warn({ canary: key, receiver: objectKey(receiver), reason: outcome.reason }, 'alert was not delivered')
+      const canary = caches().canary(key)
+      // Whoever waits for an alert in vain looks here, not into the agent's log.
+      if (canary) void events.record(canary, { type: 'Warning', reason: 'CanaryAlertFailed', message: `Alert to ${receiver.name} was not delivered: ${outcome.reason}` })
     },
   })
   return {
