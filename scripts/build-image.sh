@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"
-cache="${CANARYGATE_CACHE:-$PWD/.cache}"
-mkdir -p "$cache/product" dist
+# Not in the cache, which clones may share: one would load what another has just built.
+product=dist/product
+mkdir -p "$product"
 
 # createRequire: some dependencies are CommonJS and ask for Node's own modules at run time.
 # Splitting: what is imported on demand (the clouds' SDKs) is a file of its own, which is not even read until then.
@@ -13,7 +14,7 @@ esbuild canarygate=src/main.ts --bundle --splitting --platform=node --target=nod
   --log-level=warning --external:@kubernetes/client-node \
   --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
-cat > "$cache/product/spec.json" <<JSON
+cat > "$product/spec.json" <<JSON
 {
   "name": "canarygate:latest",
   "layers": [
@@ -26,7 +27,7 @@ cat > "$cache/product/spec.json" <<JSON
   "workdir": "/app"
 }
 JSON
-node test/cluster/image.ts build "$cache/product/spec.json" -o "$cache/product/canarygate.tar"
+node test/cluster/image.ts build "$product/spec.json" -o "$product/canarygate.tar"
 if [ -f "${CANARYGATE_CLUSTER_DIR:-.cluster}/cluster.json" ]; then
-  test/cluster/load-image.sh "$cache/product/canarygate.tar"
+  test/cluster/load-image.sh "$product/canarygate.tar"
 fi
