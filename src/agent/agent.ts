@@ -16,6 +16,7 @@ import { NotYetKnown, observe, requestedRevision } from '#agent/observe.ts'
 import { judgeCommands, underPolicy } from '#agent/holding.ts'
 import { createPolicies } from '#agent/policies.ts'
 import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
+import { createProxies, type ProxyAddress } from '#agent/proxies.ts'
 import { reconcile, type Ports } from '#agent/reconcile.ts'
 import { createRuns } from '#agent/runs.ts'
 import { createSavedStatuses } from '#agent/saved-status.ts'
@@ -41,6 +42,8 @@ export type AgentOptions = {
   /** Used where `spec.provider` and `spec.metricsServer` are left out. */
   readonly defaultProvider: string
   readonly metricsServer: string | undefined
+  /** Where Traefik counts requests, for Canaries with `spec.gate.scrape.from: proxy`. */
+  readonly traefikMetrics?: ProxyAddress | undefined
   readonly eventWebhook?: string | undefined
   readonly clusterName?: string | undefined
   /** Alerted about Canaries that name nobody. */
@@ -130,7 +133,8 @@ export function createAgent(options: AgentOptions): Agent {
   const authority = createAuthority(accessReviewOf(client), log)
   const failing = createFailing({ saved, events, log, now })
   const runs = createRuns({ ...(options.isShared ? { shared: { now } } : {}), canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
-  const vigil = createVigil({ http: options.http, caches, log, now })
+  const proxies = options.traefikMetrics === undefined ? undefined : createProxies(options.traefikMetrics, client, now)
+  const vigil = createVigil({ http: options.http, caches, log, now, proxies })
   const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now, wait })
 
   const portsOf = (key: string): Ports => {

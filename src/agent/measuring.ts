@@ -54,7 +54,7 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
       name: metric.name, kind: isBuiltin ? builtinKind(metric.name) : 'other',
       ...(thresholdRange ? { thresholdRange: bounds(thresholdRange) } : {}), ...(threshold === undefined ? {} : { threshold }),
     }
-    const origin: MetricOrigin = isBuiltin ? { kind: 'builtin', provider } : metric.templateRef ? { kind: 'template' } : { kind: 'inline' }
+    const origin: MetricOrigin = isBuiltin ? { kind: server(canary) ? 'builtin' : 'embedded', provider } : metric.templateRef ? { kind: 'template' } : { kind: 'inline' }
     const ask = isBuiltin ? askBuiltin(canary, metric, provider, 'canary', signal) : metric.templateRef ? askTemplate(canary, metric, signal) : askInline(canary, metric, signal)
     return { measurement: await ask, origin, spec, ...(isBuiltin ? { primary: () => askBuiltin(canary, metric, provider, 'primary', signal) } : {}) }
   }

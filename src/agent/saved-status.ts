@@ -34,7 +34,7 @@ export function createSavedStatuses(client: KubeClient, now: () => number): Save
     async save(canary, status) {
       const key = objectKey(canary.metadata)
       try {
-        const stored = await client.replace<Canary>({ ...withoutManagers(canary), status }, { subresource: 'status' })
+        const stored = await client.replace<Canary>({ ...canary, status }, { subresource: 'status' })
         saved.set(key, { resourceVersion: stored.metadata.resourceVersion ?? '', uid: stored.metadata.uid ?? '', status: stored.status ?? {}, at: now() })
       } catch (err) {
         saved.delete(key)
@@ -47,10 +47,4 @@ export function createSavedStatuses(client: KubeClient, now: () => number): Save
     },
     forget: (key) => { saved.delete(key) },
   }
-}
-
-/** The cache keeps a mark of its own there: who owns which fields is not for a status to say. */
-function withoutManagers(canary: Canary): Canary {
-  const { managedFields: _, ...metadata } = canary.metadata as Canary['metadata'] & { readonly managedFields?: unknown }
-  return { ...canary, metadata }
 }

@@ -1,11 +1,13 @@
 import type { Http } from '#api/http.ts'
 import type { Canary } from '#api/canary.ts'
+import { apexName } from '#api/defaults.ts'
 import { parseDuration } from '#api/duration.ts'
 import { LABEL_ROLE, type Role } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
 import type { Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
 import { readEvidence, readMemory, writeEvidence, writeMemory } from '#agent/evidence.ts'
+import type { Proxies } from '#agent/proxies.ts'
 import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig } from '#judge/config.ts'
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
 import { shortfall } from '#judge/power.ts'
@@ -14,7 +16,8 @@ import { hasEvidence, type JudgeState, type Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
 import { absorbRound, badPodOf, badPodText, EMPTY_EMBEDDED, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
-import { scrapePods, scrapeTargetOf, type ScrapePod, type ScrapeSettings } from '#metrics/scrape.ts'
+import { isScrapedProxy, SCRAPED_PROXIES, traefikCounters } from '#metrics/proxy.ts'
+import { scrapePods, scrapeProxy, scrapeTargetOf, type ScrapePod, type ScrapeRound, type ScrapeSettings } from '#metrics/scrape.ts'
 import type { JudgementSeen, Seen } from '#rollout/decision.ts'
 import { TOO_SHORT } from '#rollout/judging.ts'
 import { planOf } from '#rollout/plan.ts'
@@ -38,7 +41,14 @@ export type Vigil = {
   takeOver(): void
 }
 
-export type VigilOptions = { readonly http: Http; readonly caches: Caches; readonly log: Log; readonly now: () => number }
+export type VigilOptions = {
+  readonly http: Http
+  readonly caches: Caches
+  readonly log: Log
+  readonly now: () => number
+  /** Traefik's pods, for Canaries that want its counters; undefined where nobody said where it is. */
+  readonly proxies?: Proxies | undefined
+}
 
 type Watch = {
   readonly revision: string
@@ -64,15 +74,16 @@ const BAD_POD_SECONDS = 60
 /** What a run's first so many seconds under traffic say about its traffic is enough for a warning. */
 const TRAFFIC_SECONDS = 30
 
-export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
+export function createVigil({ http, caches, log, now, proxies }: VigilOptions): Vigil {
   const watches = new Map<string, Watch>()
 
   async function poll(canary: Canary, seen: Seen, watch: Watch): Promise<Watch> {
     const weight = seen.routes?.canary ?? 0
-    const round = await scrapePods(podsOf(canary, caches), http, {
-      deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now, names: settingsOf(canary),
-    })
+    const round = await scrape(canary, seen)
     const at = now()
+    if (typeof round === 'string') {
+      return { ...watch, embedded: { ...watch.embedded, problem: round }, weight, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
+    }
     const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, {
       weight, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary), isTakenOver: watch.isTakenOver,
     })
@@ -99,6 +110,20 @@ export function createVigil({ http, caches, log, now }: VigilOptions): Vigil {
     // A poll that adds nothing tells what was known.
     const last = judge(state, { seconds: 0, weight: 0, mixed: true, metrics: {} }, config)
     return { ...fresh, embedded, judged: { config, last, record: recordOf(state, embedded) }, isTakenOver: true, weight: counters.baseline?.weight ?? 0 }
+  }
+
+  /** One round, or why there is none. */
+  async function scrape(canary: Canary, { provider }: Seen): Promise<ScrapeRound | string> {
+    const terms = { deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now }
+    const pods = podsOf(canary, caches)
+    if (canary.spec.gate?.scrape?.from !== 'proxy') return await scrapePods(pods, http, { ...terms, names: settingsOf(canary) })
+    if (!isScrapedProxy(provider.name)) return `spec.gate.scrape.from: proxy needs spec.provider ${SCRAPED_PROXIES.join(' or ')}, and it is ${provider.name}: use pods`
+    if (!proxies) return 'nobody told the agent where Traefik counts: set its TRAEFIK_METRICS, like traefik/traefik:9100'
+    const asked = await proxies.pods()
+    if (asked.length === 0) return 'TRAEFIK_METRICS names a Service without a ready pod'
+    const names = (arm: Role) => traefikCounters(canary.metadata.namespace ?? '', apexName(canary), arm)
+    const readyAt = (arm: Role) => Math.max(...pods[arm].map(({ readyAtMs }) => readyAtMs ?? now()), 0) || undefined
+    return await scrapeProxy(asked, { canary: names('canary'), primary: names('primary') }, { canary: readyAt('canary'), primary: readyAt('primary') }, http, terms)
   }
 
   return {

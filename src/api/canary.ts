@@ -174,6 +174,8 @@ const CanaryGateSettings = Type.Object({
     early: Type.Optional(Type.Enum([...EARLY], { description: 'Whether a canary that is proved good gets its check before the interval is over, mode enforce: never (when left out), steps: but for the last step, all.' })),
   })),
   scrape: Type.Optional(Type.Object({
+    /** Whose counters are read: the pods' own unless it says `proxy`. */
+    from: Type.Optional(oneOf(['pods', 'proxy'])),
     port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
     path: text(),
     requests: Type.Optional(Type.Object({ name: Type.String(), statusLabel: text() })),

@@ -53,7 +53,7 @@ const boundText = ({ kind }: MetricSpec, bound: number): string =>
   kind === 'duration' ? goDuration(bound) : kind === 'success-rate' ? `${goNumber(bound)}%` : goNumber(bound)
 
 /** Where a metric's value was asked for; Flagger has a text of its own for each. */
-export type MetricOrigin = { readonly kind: 'builtin'; readonly provider: string } | { readonly kind: 'inline' } | { readonly kind: 'template' }
+export type MetricOrigin = { readonly kind: 'builtin' | 'embedded'; readonly provider: string } | { readonly kind: 'inline' } | { readonly kind: 'template' }
 
 /** Flagger's event when there is no value: no data for it, or a source that could not be asked. Undefined for a value. */
 export function missingText(spec: MetricSpec, measurement: Measurement, origin: MetricOrigin, target: Subject): string | undefined {
@@ -61,6 +61,7 @@ export function missingText(spec: MetricSpec, measurement: Measurement, origin: 
   const { reason } = measurement
   if (measurement.kind === 'unavailable') {
     if (origin.kind === 'template') return `Metric query failed for ${spec.name}: ${reason}`
+    if (origin.kind === 'embedded') return `Halt advancement ${spec.name} of ${target.name}.${target.namespace} is not known: ${reason}`
     return origin.kind === 'inline' ? `Prometheus query failed for ${spec.name}: ${reason}` : `Prometheus query failed: ${reason}`
   }
   if (origin.kind === 'template') return `Halt advancement no values found for custom metric: ${spec.name}: ${reason}`

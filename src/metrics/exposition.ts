@@ -6,14 +6,22 @@ export type Sample = { readonly name: string; readonly labels: Readonly<Record<s
 export const MAX_SAMPLES = 20_000
 const MAX_LINE_CHARS = 8_192
 
-/** What a page says about the wanted names, or why it is no page. Lines of other names are passed over without being parsed. */
-export function parseExposition(text: string, names: ReadonlySet<string>): { readonly samples: readonly Sample[]; readonly fault?: undefined } | { readonly samples?: undefined; readonly fault: string } {
+/**
+ * What a page says about the wanted names, or why it is no page. Lines of other names are passed over without being parsed, and so are
+ * those without the text `containing`: a proxy's page is about everybody.
+ */
+export function parseExposition(text: string, names: ReadonlySet<string>, containing = ''): { readonly samples: readonly Sample[]; readonly fault?: undefined } | { readonly samples?: undefined; readonly fault: string } {
   const samples: Sample[] = []
   let start = 0
+  let found = -1
   while (start < text.length) {
     const newline = text.indexOf('\n', start)
     const end = newline < 0 ? text.length : newline
-    const name = wantedName(text, start, end, names)
+    if (containing !== '' && found < start) {
+      found = text.indexOf(containing, start)
+      if (found < 0) break
+    }
+    const name = found >= end ? undefined : wantedName(text, start, end, names)
     if (name !== undefined) {
       if (end - start > MAX_LINE_CHARS) return { fault: `a line of ${name} is longer than ${MAX_LINE_CHARS} characters` }
       const sample = parseSample(name, text.slice(start + name.length, end))
@@ -77,6 +85,8 @@ export type CounterNames = {
   readonly requests?: { readonly name: string; readonly statusLabel?: string }
   /** Of a histogram, without `_bucket`. Milliseconds if the name says so, else seconds. */
   readonly duration?: { readonly name: string }
+  /** Of a page about many services: whose samples are meant. `containing` is a part of each of their lines, to find them fast. */
+  readonly where?: { readonly label: string; readonly pattern: RegExp; readonly containing: string }
 }
 
 /** What one page says about HTTP requests. */
@@ -109,8 +119,10 @@ export function readPage(text: string, names: CounterNames = {}): { readonly pag
   const requests = names.requests ? [{ name: names.requests.name, statusLabels: names.requests.statusLabel ? [names.requests.statusLabel] : STATUS_LABELS }] : REQUEST_SOURCES
   const durations = names.duration ? [names.duration.name] : DURATION_SOURCES
   const wanted = new Set([...requests.map(({ name }) => name), ...durations.flatMap((name) => [`${name}_bucket`])])
-  const { samples, fault } = parseExposition(text, wanted)
-  if (!samples) return { fault }
+  const { samples: all, fault } = parseExposition(text, wanted, names.where?.containing)
+  if (!all) return { fault }
+  const { where } = names
+  const samples = where ? all.filter(({ labels }) => where.pattern.test(labels[where.label] ?? '')) : all
   const errors = firstOf(requests, (source) => readErrors(samples, source))
   const latency = firstOf(durations, (source) => readLatency(samples, source))
   return { page: { ...(errors ? { errors } : {}), ...(latency ? { latency } : {}) } }

@@ -5,7 +5,7 @@ import type { Role } from '#api/names.ts'
 import { readPage, type CounterNames, type PageCounters } from '#metrics/exposition.ts'
 
 /** `spec.gate`'s words about scraping; all optional. */
-export type ScrapeSettings = CounterNames & {
+export type ScrapeSettings = Omit<CounterNames, 'where'> & {
   readonly port?: number
   readonly path?: string
   readonly scheme?: 'http' | 'https'
@@ -76,17 +76,36 @@ export async function scrapePods(pods: Readonly<Record<Role, readonly ScrapePod[
   return { canary, primary }
 }
 
-async function scrapePod(pod: ScrapePod, http: Http, { names, deadlineMs, signal, now }: ScrapeTerms): Promise<PodAnswer> {
-  const failed = (reason: string): PodAnswer => ({ ...pod, answer: { kind: 'failed', reason } })
+/**
+ * Asks the pods of a proxy, which count for both arms: each answers once in either, under a name of its own. `readyAtMs` is the arms', since
+ * a proxy is warm when what it stands before is not.
+ */
+export async function scrapeProxy(
+  pods: readonly ScrapePod[], names: Readonly<Record<Role, CounterNames>>, readyAtMs: Readonly<Record<Role, number | undefined>>, http: Http, terms: Omit<ScrapeTerms, 'names'>,
+): Promise<ScrapeRound> {
+  const pages = await Promise.all(pods.map(async (pod) => ({ pod, got: await fetchPage(pod, http, terms) })))
+  const ofArm = (arm: Role): readonly PodAnswer[] => pages.map(({ pod, got }) =>
+    answerOf({ ...pod, name: `${pod.name} (${arm})`, ...(readyAtMs[arm] === undefined ? {} : { readyAtMs: readyAtMs[arm] }) }, got, names[arm]))
+  return { canary: ofArm('canary'), primary: ofArm('primary') }
+}
+
+const scrapePod = async (pod: ScrapePod, http: Http, { names, ...terms }: ScrapeTerms): Promise<PodAnswer> => answerOf(pod, await fetchPage(pod, http, terms), names)
+
+type Fetched = { readonly atMs: number; readonly body: string } | { readonly reason: string }
+
+async function fetchPage(pod: ScrapePod, http: Http, { deadlineMs, signal, now }: Omit<ScrapeTerms, 'names'>): Promise<Fetched> {
   try {
     const { status, body } = await http({ url: pageUrl(pod), headers: { accept: 'text/plain;version=0.0.4' }, deadlineMs, maxBytes: MAX_PAGE_BYTES, insecureSkipVerify: true }, signal)
-    const atMs = now()
-    if (status !== 200) return failed(`status ${status}`)
-    const { page, fault } = readPage(body, names)
-    return page ? { ...pod, answer: { kind: 'page', atMs, page } } : failed(fault)
+    return status === 200 ? { atMs: now(), body } : { reason: `status ${status}` }
   } catch (err) {
-    return failed(err instanceof Error ? err.message : 'request failed')
+    return { reason: err instanceof Error ? err.message : 'request failed' }
   }
+}
+
+function answerOf(pod: ScrapePod, got: Fetched, names: CounterNames | undefined): PodAnswer {
+  if ('reason' in got) return { ...pod, answer: { kind: 'failed', reason: got.reason } }
+  const { page, fault } = readPage(got.body, names)
+  return { ...pod, answer: page ? { kind: 'page', atMs: got.atMs, page } : { kind: 'failed', reason: fault } }
 }
 
 /** Built from parts that the pod's owner chose: the path must stay a path. */

@@ -24,14 +24,6 @@ test('what was saved counts before the watch has brought it, and carries the ver
   t.match(saved.current(cached), { status: { phase: 'Promoting' } }, 'again and again')
 })
 
-test('the mark by which the cache knows our claims is not sent along', async (t) => {
-  const { fake, saved, stored } = scene()
-  const marked = { ...stored(), metadata: { ...stored().metadata, managedFields: [{ manager: 'canarygate', fieldsV1: { 'f:spec': {} } }] } } as Canary
-  await saved.save(marked, { phase: 'Progressing' })
-  t.match(fake.writes().at(-1)?.body, { metadata: { managedFields: undefined } })
-  t.match(stored().status, { phase: 'Progressing' })
-})
-
 test('the watch has the word as soon as it has brought that version', async (t) => {
   const { fake, saved, stored } = scene()
   const cached = stored()

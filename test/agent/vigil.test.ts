@@ -3,6 +3,7 @@ import { test } from 'tap'
 import type { Canary, CanaryStatus } from '#api/canary.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
+import type { Proxies } from '#agent/proxies.ts'
 import { createVigil } from '#agent/vigil.ts'
 import { judgeMode } from '#judge/settings.ts'
 import type { Seen } from '#rollout/decision.ts'
@@ -23,8 +24,8 @@ const pod = (role: 'primary' | 'canary', ip: string): KubeObject => ({
 })
 
 /** Pods answer what `failing` makes of their role: ten requests a second, with that share of failures. */
-function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {} }: {
-  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: () => readonly KubeObject[]; readonly gate?: Canary['spec']['gate']
+function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {}, proxies }: {
+  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: () => readonly KubeObject[]; readonly gate?: Canary['spec']['gate']; readonly proxies?: Proxies | undefined
 } = {}) {
   let at = START
   const urls: string[] = []
@@ -37,7 +38,7 @@ function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), po
     return { status: 200, body: `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - Math.round(served * share)}\nhttp_requests_total{code="500"} ${Math.round(served * share)}\n` }
   }
   const { log, lines } = createLogLines()
-  const vigil = createVigil({ http, log, now: () => at, caches: { pods } as unknown as Caches })
+  const vigil = createVigil({ http, log, now: () => at, caches: { pods } as unknown as Caches, proxies })
   const object = (status: CanaryStatus): Canary => ({ ...canary({ spec: { gate }, analysis: { metrics: [{ name: 'request-success-rate', thresholdRange: { min: 99 } }] } }), status })
   const look = (status: CanaryStatus = RUNNING, weight = 50, more: Partial<Seen> = {}, why?: 'decision') =>
     vigil.look(object(status), { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 100 - weight, canary: weight, mirror: false }, ...more } as Seen, why)
@@ -220,3 +221,16 @@ test('a Canary that a person wrote is warned about, one of the agent\'s is judge
   t.equal(judgeMode(canary({ spec: { gate: { generated: true } } }).spec), 'enforce')
   t.equal(judgeMode(canary({ spec: { gate: { generated: true, judge: { mode: 'off' } } } }).spec), 'off')
 })
+
+for (const { name, provider, proxies, reason } of [
+  { name: 'another provider', provider: 'kubernetes', proxies: [], reason: /needs spec\.provider traefik, and it is kubernetes: use pods/ },
+  { name: 'an agent that was not told of the proxy', provider: 'traefik', proxies: undefined, reason: /set its TRAEFIK_METRICS/ },
+  { name: 'a proxy without pods', provider: 'traefik', proxies: [], reason: /a Service without a ready pod/ },
+]) {
+  test(`counters of a proxy, with ${name}: not known, and it says why`, async (t) => {
+    const { vigil, look, urls } = scene({ gate: { scrape: { from: 'proxy' } }, proxies: proxies && { pods: async () => proxies } })
+    await look(RUNNING, 50, { provider: { name: provider, settleMs: 0, weightsByReplicas: false } })
+    t.match(vigil.measure(KEY, 'request-success-rate', 'canary', 60), { kind: 'unavailable', reason })
+    t.same(urls, [])
+  })
+}

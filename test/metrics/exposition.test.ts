@@ -19,6 +19,12 @@ const samples = [
 ]
 for (const { name, text, gives } of samples) test(`reads ${name}`, async (t) => t.same(parseExposition(text, new Set(['x'])), { samples: gives }))
 
+test('of a page about everybody only lines with the wanted text are parsed', async (t) => {
+  const text = 'x{s="b"} 1\nx{s="a-1"} 2\ny{s="a-1"} 3\nx{s="c} broken\nx{s="a-2"} 4\nx{s="b"} 5'
+  t.match(parseExposition(text, new Set(['x']), '"a-'), { samples: [{ value: 2 }, { value: 4 }] })
+  t.same(parseExposition(text, new Set(['x']), '"z-'), { samples: [] })
+})
+
 const faults = [
   { name: 'an open label', text: 'x{a="b 1' },
   { name: 'labels without a value', text: 'x{a="b"}' },
