@@ -200,12 +200,14 @@ export type Shop = {
   /** How long a leaving pod goes on answering: routers hear of it a moment late. */
   readonly preStopSeconds?: number
   readonly labels?: Readonly<Record<string, string>>
+  /** Of the pods, beside where their metrics are. */
+  readonly annotations?: Readonly<Record<string, string>>
   /** Goes before what the image's tag says: see test/apps/shop. */
   readonly env?: Readonly<Record<string, string>>
 }
 
 /** The objects of a shop named `cart`, as its owner keeps them. */
-export function shop(ns: string, { image = 'shop:1.0', replicas = 1, host, preStopSeconds = 0, labels = {}, env = {} }: Shop = {}): readonly [Workload, ...KubeObject[]] {
+export function shop(ns: string, { image = 'shop:1.0', replicas = 1, host, preStopSeconds = 0, labels = {}, annotations = {}, env = {} }: Shop = {}): readonly [Workload, ...KubeObject[]] {
   const container = {
     name: 'cart', image, imagePullPolicy: 'IfNotPresent',
     ports: [{ name: 'http', containerPort: 8080 }],
@@ -219,7 +221,7 @@ export function shop(ns: string, { image = 'shop:1.0', replicas = 1, host, preSt
     spec: {
       replicas, selector: { matchLabels: { app: 'cart' } },
       template: {
-        metadata: { labels: { app: 'cart' }, annotations: { 'prometheus.io/scrape': 'true', 'prometheus.io/port': '8080' } },
+        metadata: { labels: { app: 'cart' }, annotations: { 'prometheus.io/scrape': 'true', 'prometheus.io/port': '8080', ...annotations } },
         spec: { containers: [container] },
       },
     },

@@ -17,19 +17,6 @@ test('the pods are what was admitted, and two labels', async (t) => {
   t.same(spec.template.metadata, { labels: { app: 'shop', tier: 'fe', [ROLE]: 'canary', 'canarygate.dev/target': 'shop' }, annotations: { note: 'theirs' } })
 })
 
-test('whatever selects the target\'s pods selects those of both roles: budgets, network policies, affinity, spread', async (t) => {
-  const selectors: readonly Readonly<Record<string, string>>[] = [{ app: 'shop' }, { tier: 'fe' }, { app: 'shop', tier: 'fe' }]
-  const term = { labelSelector: { matchLabels: { app: 'shop' } }, topologyKey: 'kubernetes.io/hostname' }
-  const affinity = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } }
-  const template = templateOf('shop:2', { affinity, topologySpreadConstraints: [{ maxSkew: 1, ...term }] })
-  for (const role of ['primary', 'canary'] as const) {
-    const pods = render(role, targetOf(), {}, template).spec.template
-    for (const selector of selectors) t.match(pods.metadata?.labels, selector, role)
-    t.same(pods.spec['affinity'], affinity)
-    t.same(pods.spec['topologySpreadConstraints'], [{ maxSkew: 1, ...term }])
-  }
-})
-
 test('the selector is the user\'s own and the role, expressions too', async (t) => {
   const matchExpressions = [{ key: 'zone', operator: 'Exists' }]
   const { spec, metadata } = render('primary', targetOf({ spec: { selector: { matchLabels: { app: 'shop' }, matchExpressions } } }))

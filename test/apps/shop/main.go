@@ -6,6 +6,7 @@
 //	FAIL_SHARE      failing, leak: share of requests answered with 500, 0..1 (default 0.3)
 //	DELAY_MS        slow: milliseconds added to every answer (default 400)
 //	LEAK_AFTER_S    leak: seconds after the start from which it fails (default 30)
+//	PORT            where it listens (default 8080)
 //	START_DELAY_MS  milliseconds before it listens (default 0)
 //	DEPENDENCY      a URL that every answer needs, asked with ?version= and &pod=; without a 2xx the shop answers 502 (default none)
 package main
@@ -27,7 +28,6 @@ import (
 )
 
 const (
-	address = ":8080"
 	// Longest wait for open requests after SIGTERM.
 	shutdownTimeout = 5 * time.Second
 	// Longest wait for the dependency.
@@ -40,6 +40,7 @@ type settings struct {
 	delay, leakAfter   time.Duration
 	startDelay         time.Duration
 	dependency         string
+	address            string
 }
 
 func main() {
@@ -50,7 +51,7 @@ func main() {
 	time.Sleep(s.startDelay)
 
 	m := newMetrics()
-	server := &http.Server{Addr: address, Handler: newHandler(s, m, time.Now()), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: s.address, Handler: newHandler(s, m, time.Now()), ReadHeaderTimeout: 5 * time.Second}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	done := make(chan error, 1)
@@ -60,7 +61,7 @@ func main() {
 		defer cancel()
 		done <- server.Shutdown(limited)
 	}()
-	log.Printf("shop %s (%s) listens on %s", s.version, s.behaviour, address)
+	log.Printf("shop %s (%s) listens on %s", s.version, s.behaviour, s.address)
 	if err := server.ListenAndServe(); err != http.ErrServerClosed {
 		log.Fatal(err)
 	}
@@ -79,6 +80,7 @@ func readSettings() settings {
 		leakAfter:  time.Duration(number("LEAK_AFTER_S", 30)) * time.Second,
 		startDelay: time.Duration(number("START_DELAY_MS", 0)) * time.Millisecond,
 		dependency: text("DEPENDENCY", ""),
+		address:    ":" + text("PORT", "8080"),
 	}
 }
 
