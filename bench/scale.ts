@@ -206,8 +206,8 @@ function pauseControllers(): () => void {
     console.log('CANARYGATE_CLUSTER_DIR is not set: the controllers work along')
     return () => {}
   }
-  const child = spawn(new URL('../test/cluster/disturb.sh', import.meta.url).pathname, ['pause', 'controllers', '900'], { stdio: 'inherit', detached: true })
-  return () => { if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM') }
+  const child = spawn(new URL('../test/cluster/disturb.sh', import.meta.url).pathname, ['pause', 'controllers', '900'], { stdio: ['pipe', 'inherit', 'inherit'] })
+  return () => { child.stdin.end() }
 }
 
 if (import.meta.main) {

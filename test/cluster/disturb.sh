@@ -15,7 +15,8 @@ restart() {
     echo $! >"/run/$0.pid"' "$1" "$CLUSTER_DIR/logs/$1.log"
 }
 
-# As on a disk that hangs: nothing is lost, and nothing is answered.
+# As on a disk that hangs: nothing is lost, and nothing is answered. It ends with its standard input at the latest, so that whoever asked for it cannot
+# leave it behind.
 pause() {
   # shellcheck disable=SC2016 # expands inside
   inside bash -c '
@@ -23,7 +24,7 @@ pause() {
     kill -STOP "$pid"
     trap "kill -CONT $pid" EXIT
     trap exit TERM INT
-    sleep "$1"' "$1" "$2"
+    read -r -t "$1" _' "$1" "$2"
 }
 
 "$@"
