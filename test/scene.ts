@@ -247,7 +247,7 @@ export async function deployShop(ns: string, settings: Shop = {}): Promise<void>
 }
 
 /** Not with `fetch`, which does not send a Host header of one's own. */
-const answers = (url: string, host: string | undefined): Promise<boolean> => new Promise((resolve) => {
+export const answers = (url: string, host: string | undefined): Promise<boolean> => new Promise((resolve) => {
   get(`${url}/`, { timeout: 2_000, agent: false, ...(host === undefined ? {} : { headers: { host } }) }, (answer) => {
     answer.resume()
     resolve(answer.statusCode === 200)

@@ -3,7 +3,7 @@ import { t, test, type Test } from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { KubeObject } from '#api/objects.ts'
 import {
-  applyYaml, begin, canary, client, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, skip, startLoad, waitFor,
+  answers, applyYaml, begin, canary, client, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, skip, startLoad, waitFor,
   type Load, type LoadSummary,
 } from '../scene.ts'
 
@@ -99,7 +99,7 @@ async function scene(t: Test, { provider, route, shop = SHOP }: SceneSettings, s
   const users = (): Load => startLoad(t, { url, rate: RATE, ...(isDirect ? { keepAlive: false } : { host }) })
   const own = canary(ns, { provider, progressDeadlineSeconds: 20, analysis: { ...INTERVAL, stepWeights: [50] }, ...spec })
   const service = { port: 80, targetPort: 'http', ...(provider.startsWith('gatewayapi') ? { gatewayRefs: [GATEWAY], hosts: [host] } : {}) }
-  if (made) await wait(1_000) // the router takes it
+  if (made) await waitFor(`${host} to answer`, () => answers(url, host), 60)
   const early = isDirect || made ? users() : undefined
   if (early) await wait(1_000)
   await applyYaml({ ...own, spec: { ...own.spec, service } })
@@ -163,9 +163,9 @@ test('gatewayapi, an HTTPRoute of the owner\'s: taken over in place, and a promo
   await resume(ns, 'promote it')
   await reaches(ns, ['Promoting'], 30)
   await reaches(ns, ['Failed'], 60)
-  const told = (await events(ns)).find(({ reason }) => reason === 'CanaryPromotionFailed')
-  t.match(told?.message, /Promotion of cart\..* failed, primary not ready/)
-  t.comment(told?.message)
+  const told = await waitFor('the event', async () => (await events(ns)).find(({ reason }) => reason === 'CanaryPromotionFailed'), 10) // told after the phase is stored
+  t.match(told.message, /Promotion of cart\..* failed, primary not ready/)
+  t.comment(told.message)
   await waitFor('the primary to be as before', async () => {
     const primary = await deployment(ns, 'cart-primary')
     return primary?.spec.template.spec.containers[0]?.image === 'shop:1.0' && primary.status?.['updatedReplicas'] === 2 && primary.status.readyReplicas === 2
@@ -252,6 +252,38 @@ test('stepWeight up to maxWeight, then a wait for approval; and skipAnalysis', {
   await setImage(ns, 'shop:1.2')
   await waitFor('the new one on the primary', async () => (await imageOf(ns, 'cart-primary')) === 'shop:1.2', 60)
   await reaches(ns, ['Succeeded'], 60)
-  t.match((await events(ns)).at(-1)?.message, /Canary analysis was skipped/)
+  await waitFor('the event', async () => (await events(ns)).some(({ message }) => /Canary analysis was skipped/.test(message)), 10)
   await settle(t, load, 'a wait for approval, and skipAnalysis')
 })
+
+for (const { provider, route } of [{ provider: 'traefik', route: ingressRoute }, { provider: 'gatewayapi:v1', route: httpRoute }] as const) {
+  test(`${provider}: an owner who applies the route anew in mid-run, a hand in its weights and a deleted Service are told and put right, and no request fails`, { skip }, async (t) => {
+    const { ns, load, host, route: before } = await scene(t, { provider, route }, { ...HOLDING, gate: { steps: [{ weight: 20, hold: true }] } })
+    await setImage(ns, 'shop:1.1')
+    await inForce(ns, '80/20')
+    const changes = async () => (await events(ns)).filter(({ reason }) => reason === 'CanaryRoutesChanged').reduce((total, { count }) => total + count, 0)
+    const isSplit = async () => /"cart-canary"/.test(JSON.stringify((await live(before as KubeObject))?.['spec']))
+
+    await applyYaml(route(ns, host))
+    await waitFor('the first line about it', async () => (await changes()) >= 1, 30)
+    await waitFor('the split', isSplit, 30)
+    await inForce(ns, '80/20')
+    const split = await live(before as KubeObject)
+    const all = JSON.stringify(split?.['spec']).replaceAll('"weight":80', '"weight":0').replaceAll('"weight":20', '"weight":100')
+    await kubectl('-n', ns, 'patch', before?.kind ?? '', 'web', '--type=merge', '-p', JSON.stringify({ spec: JSON.parse(all) as unknown }))
+    await waitFor('the second line about it', async () => (await changes()) >= 2, 30)
+    await inForce(ns, '80/20')
+    t.strictSame((await live(before as KubeObject))?.['spec'], split?.['spec'], 'as it was before the hand')
+
+    const uid = await kubectl('-n', ns, 'get', 'service', 'cart', '-o', 'jsonpath={.metadata.uid}')
+    await kubectl('-n', ns, 'delete', 'service', 'cart')
+    await waitFor('another Service', async () => { const now = await run(['-n', ns, 'get', 'service', 'cart', '-o', 'jsonpath={.metadata.uid}']); return now.code === 0 && now.stdout !== uid }, 30)
+    await inForce(ns, '80/20')
+    t.comment((await events(ns)).filter(({ reason }) => reason === 'CanaryRoutesChanged').map(({ message }) => message.replaceAll(ns, 'ns')).join('; '))
+    await resume(ns, 'all is well again')
+    await reaches(ns, ['Succeeded'], 60)
+    t.strictSame((await live(before as KubeObject))?.['spec'], before?.['spec'])
+    t.equal((await run(['-n', ns, 'wait', 'canary/cart', '--for=condition=routed', '--timeout=10s'])).code, 0, 'and it says that requests go where they should')
+    await settle(t, load, `${provider}, hands in the routes`)
+  })
+}
