@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { t, test } from 'tap'
 import { LABEL_ROLE, SCALE_TO_ZERO } from '#api/names.ts'
 import type { KubeObject, PodTemplate, Workload } from '#api/objects.ts'
-import { applyYaml, begin, canary, client, deployment, events, getCanary, kubectl, namespace, reaches, run, shop, skip, waitFor } from '../scene.ts'
+import { applyYaml, begin, canary, client, deployment, deployShop, events, getCanary, kubectl, namespace, reaches, run, shop, skip, waitFor } from '../scene.ts'
 
 /** What a target brings along: configs, autoscalers, other kinds of workloads. Side by side, as each waits for pods most of the time. */
 await begin(t)
@@ -149,3 +149,49 @@ for (const provider of ['traefik', 'kubernetes'] as const) {
 
 const serviceSelector = async (ns: string): Promise<Readonly<Record<string, string>>> =>
   JSON.parse(await kubectl('-n', ns, 'get', 'service', 'cart', '-o', 'jsonpath={.spec.selector}')) as Readonly<Record<string, string>>
+
+test('a cluster that is rebuilt from its manifests in mid-canary: the unanalysed version does not become what serves', { skip, buffered: true }, async (t) => {
+  const ns = await namespace(t, { gated: false })
+  const host = `${ns}.example.org`
+  const theCanary = canary(ns, { provider: 'traefik', analysis: { interval: '120s', threshold: 2, stepWeights: [50] } })
+  await deployShop(ns, { host })
+  await applyYaml(theCanary)
+  await reaches(ns, ['Initialized'], 60)
+  await kubectl('-n', ns, 'set', 'image', 'deployment/cart', 'cart=shop:1.1')
+  await waitFor('weight', async () => (await getCanary(ns))?.status?.canaryWeight === 50, 60)
+  const uid = (await getCanary(ns))?.metadata.uid
+
+  // Everything but the primary is made anew, from manifests that name the new version; nothing is left of what was known.
+  await kubectl('-n', ns, 'delete', 'canary', 'cart', '--cascade=orphan', '--wait=false')
+  await merge(ns, 'canary', 'cart', { metadata: { finalizers: [] } })
+  await waitFor('the Canary to go', isGone(ns, 'canary', 'cart'), 20)
+  await kubectl('-n', ns, 'delete', 'controllerrevision', '--all')
+  await kubectl('-n', ns, 'delete', 'deployment/cart', 'deployment/cart-canary', 'service/cart', 'ingressroute/cart')
+  await deployShop(ns, { host, image: 'shop:1.1' })
+  await applyYaml(theCanary)
+  const seen = new Set<string | undefined>()
+  await waitFor('weight on the new version', async () => {
+    seen.add(imageOf(await deployment(ns, 'cart-primary')))
+    return (await getCanary(ns))?.status?.canaryWeight === 50
+  }, 90)
+  t.same([...seen], ['shop:1.0'])
+  t.equal(imageOf(await deployment(ns, 'cart-canary')), 'shop:1.1')
+  const owner = (await getCanary(ns))?.metadata.uid
+  t.not(owner, uid)
+  t.match(await deployment(ns, 'cart-primary'), { metadata: { ownerReferences: [{ uid: owner ?? '' }] } })
+})
+
+test('a Canary applied over one that the agent wrote meets no conflict, and is its author\'s', { skip, buffered: true }, async (t) => {
+  const ns = await namespace(t)
+  await deployShop(ns)
+  await kubectl('-n', ns, 'set', 'image', 'deployment/cart', 'cart=shop:1.1')
+  const written = await waitFor('a Canary', () => getCanary(ns), 20)
+  t.equal(written.spec.gate?.generated, true)
+  await waitFor('its adoption', async () => ((await getCanary(ns))?.status?.phase ?? '') !== '', 20)
+  const theirs = await run(['apply', '--server-side', '-f', '-'], { input: JSON.stringify(canary(ns, { analysis: { interval: '30s', threshold: 3, stepWeights: [10, 20] } })) })
+  t.equal(theirs.code, 0, theirs.stderr)
+  const taken = await getCanary(ns)
+  t.match(taken?.spec, { analysis: { interval: '30s', stepWeights: [10, 20] } })
+  t.equal(taken?.spec.gate?.generated, undefined)
+  t.equal(taken?.metadata.labels?.['app.kubernetes.io/managed-by'], undefined)
+})
