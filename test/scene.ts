@@ -277,7 +277,7 @@ export function canary(ns: string, { annotations = {}, ...spec }: Partial<Canary
 export async function adoptedShop(ns: string, settings: Shop = {}, spec: Parameters<typeof canary>[1] = {}): Promise<void> {
   await deployShop(ns, settings)
   await applyYaml(canary(ns, spec))
-  await reaches(ns, ['Initialized'], 60)
+  await reaches(ns, ['Initialized'], 120)
 }
 
 export async function deployment(ns: string, name: string): Promise<Workload | undefined> {
