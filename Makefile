@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 include test/cluster/cluster.mk
 
-.PHONY: help deps check generate test test-quick demo image install uninstall bench lint
+.PHONY: help deps check generate test test-quick test-long demo image install uninstall bench lint
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -29,9 +29,13 @@ test-quick: deps ## Everything that needs no cluster
 	node scripts/run-tests.ts quick
 
 test: check ## Everything: types, lint, pure, property, contract and cluster tests
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory cluster-up image && $(CLUSTER)/up.sh --with flagger >/dev/null; \
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory cluster-up image; \
 	else echo 'not root: no cluster here, its tests are skipped'; fi
 	node scripts/run-tests.ts
+
+test-long: cluster-up image ## What takes long and needs more: the move from a real Flagger, which is built for it
+	$(CLUSTER)/up.sh --with flagger >/dev/null
+	node scripts/run-tests.ts test/cluster/long/*.test.ts
 
 image: deps ## The product's image, loaded into the test cluster when it is up
 	scripts/build-image.sh

@@ -7,13 +7,15 @@ import { Parser } from 'tap-parser'
  * at a time, then those that disturb or measure the whole cluster one after another. Ends with the line `N passed, N failed, N skipped`,
  * which counts assertions of all.
  *
- *   run-tests.ts            everything
+ *   run-tests.ts            everything but test/cluster/long
  *   run-tests.ts quick      only what needs no cluster
  *   run-tests.ts FILE...    these
  */
 const OLDEST_NODE = 24
 /** A file of cluster tests: several releases, each as long as its analysis takes (seconds). */
 const CLUSTER_FILE_SECONDS = 900
+/** Only run by name, or by `make test-long`. */
+const LONG = 'test/cluster/long/'
 /** They wait for pods and intervals most of their time. */
 const CLUSTER_FILES_AT_ONCE = 3
 const isOnCluster = (file: string): boolean => file.startsWith('test/cluster/')
@@ -27,7 +29,7 @@ if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
 }
 mkdirSync('.tap', { recursive: true })
 const [first, ...rest] = process.argv.slice(2)
-const named = first === undefined || first === 'quick' ? filesBelow('test') : [first, ...rest]
+const named = first === undefined || first === 'quick' ? filesBelow('test').filter((file) => !file.startsWith(LONG)) : [first, ...rest]
 const onCluster = first === 'quick' ? [] : named.filter(isOnCluster)
 const phases = [
   { name: 'quick', files: named.filter((file) => !isOnCluster(file)), options: [] },

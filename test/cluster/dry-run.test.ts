@@ -2,10 +2,10 @@ import { request } from 'node:https'
 import { setTimeout as wait } from 'node:timers/promises'
 import { t, test } from 'tap'
 import type { KubeObject } from '#api/objects.ts'
-import { adoptedShop, begin, canary, client, kubectl, namespace, run, shop, skip } from '../scene.ts'
+import { adoptedShop, beginBesideOthers, canary, client, kubectl, namespace, run, shop, skip } from '../scene.ts'
 
 /** `--dry-run=server` is the plan command: the same answers, and not a trace. */
-await begin(t)
+await beginBesideOthers(t)
 
 /** Long enough for an agent that had seen something to have done something (ms). */
 const LONG_AFTER_MS = 3_000

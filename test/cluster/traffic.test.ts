@@ -3,12 +3,12 @@ import { t, test, type Test } from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { KubeObject } from '#api/objects.ts'
 import {
-  answers, applyYaml, begin, canary, client, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, skip, startLoad, waitFor,
+  answers, applyYaml, beginBesideOthers, canary, client, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, skip, startLoad, waitFor,
   type Load, type LoadSummary,
 } from '../scene.ts'
 
 /** What users get while releases go on: every strategy through a real router, measured where the users are. */
-await begin(t)
+await beginBesideOthers(t)
 // Each scene has its own namespace and users, and mostly waits.
 t.jobs = 4
 

@@ -2,10 +2,10 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { t, test } from 'tap'
 import { LABEL_ROLE, SCALE_TO_ZERO } from '#api/names.ts'
 import type { KubeObject, PodTemplate, Workload } from '#api/objects.ts'
-import { applyYaml, begin, canary, client, deployment, deployShop, events, getCanary, kubectl, namespace, reaches, run, shop, skip, waitFor } from '../scene.ts'
+import { applyYaml, beginBesideOthers, canary, client, deployment, deployShop, events, getCanary, kubectl, namespace, reaches, run, shop, skip, waitFor } from '../scene.ts'
 
 /** What a target brings along: configs, autoscalers, other kinds of workloads. Side by side, as each waits for pods most of the time. */
-await begin(t)
+await beginBesideOthers(t)
 t.jobs = 4
 
 const ANALYSIS = { interval: '2s', threshold: 2, stepWeights: [50] }

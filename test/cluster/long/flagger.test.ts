@@ -4,7 +4,7 @@ import { t, test, type Test } from 'tap'
 import {
   applyYaml, begin, canary, client, cluster, deployment, events, getCanary, imageOf, installed, kubectl, type Load, namespace, reaches, run, shop, skip, startLoad,
   uninstalled, waitFor,
-} from '../scene.ts'
+} from '../../scene.ts'
 
 /** The way from a real Flagger to CanaryGate, as docs/from-flagger.md tells it, with users on what it looks after. */
 await begin(t)
@@ -34,7 +34,7 @@ async function onlyItsCrds(): Promise<void> {
   // What is applied to a definition that is about to go, goes with it.
   const definition = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', name: 'canaries.flagger.app' }
   await waitFor('our definitions to go', async () => (await (await client()).get(definition)) === undefined, 60)
-  const folder = execFileSync('go', ['list', '-m', '-f', '{{.Dir}}', FLAGGER], { cwd: new URL('tools/flagger', import.meta.url).pathname, encoding: 'utf8' }).trim()
+  const folder = execFileSync('go', ['list', '-m', '-f', '{{.Dir}}', FLAGGER], { cwd: new URL('../tools/flagger', import.meta.url).pathname, encoding: 'utf8' }).trim()
   await kubectl('apply', '-f', join(folder, 'artifacts/flagger/crd.yaml'))
 }
 
