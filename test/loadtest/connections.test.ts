@@ -6,7 +6,7 @@ import { parseCommand } from '#loadtest/command.ts'
 import { runCommand } from '#loadtest/run.ts'
 
 /** Behind a plain Service a connection stays with one pod. */
-for (const { options, connections } of [{ options: '', connections: { least: 3, most: 12 } }, { options: '-disable-keepalive ', connections: { least: 40, most: 60 } }]) {
+for (const { options, connections } of [{ options: '', connections: { least: 2, most: 12 } }, { options: '-disable-keepalive ', connections: { least: 40, most: 60 } }]) {
   test(`a load ${options}renews its connections, so that it meets every pod`, async (t) => {
     const sockets = new Set<unknown>()
     const server = createServer((request, response) => { sockets.add(request.socket); response.end('ok') })

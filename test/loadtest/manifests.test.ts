@@ -1,10 +1,8 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-import { parser } from '@prometheus-io/lezer-promql'
+import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 
-/** What is installed beside the product: queries that parse, about metrics that somebody renders; a pod that may do nothing else. */
+/** What is installed beside the product: alerts and panels in order, and a pod that may do nothing else. Their queries: test/manifests. */
 
 type Rule = { readonly alert: string; readonly expr: string; readonly for?: string; readonly labels: { readonly severity: string }; readonly annotations: { readonly summary: string } }
 type Panel = { readonly title: string; readonly id: number; readonly type: string; readonly gridPos: { x: number; y: number; w: number; h: number }; readonly targets?: readonly { readonly expr: string }[] }
@@ -12,27 +10,6 @@ type Panel = { readonly title: string; readonly id: number; readonly type: strin
 const { spec } = parse(readFileSync('manifests/telemetry/prometheus-rule.yaml', 'utf8')) as { spec: { groups: readonly { name: string; rules: readonly Rule[] }[] } }
 const rules = spec.groups.flatMap((group) => group.rules)
 const dashboard = JSON.parse(readFileSync('manifests/telemetry/dashboard.json', 'utf8')) as { panels: readonly Panel[] }
-
-const filesIn = (folder: string): string[] => readdirSync(folder).flatMap((name) => {
-  const path = join(folder, name)
-  return statSync(path).isDirectory() ? filesIn(path) : [path]
-})
-const sources = filesIn('src').map((file) => readFileSync(file, 'utf8')).join('\n')
-const rendered = new Set([...sources.matchAll(/['`]((?:flagger|canarygate)_\w+)['`]/g)].map(([, name]) => name))
-
-const queries = [
-  ...rules.map(({ alert, expr }) => ({ name: `alert ${alert}`, expr })),
-  ...dashboard.panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ name: `panel ${title}`, expr: expr.replaceAll('$namespace', '.*').replaceAll('$name', '.*') }))),
-]
-for (const { name, expr } of queries) {
-  test(`${name} asks in PromQL for metrics that exist: ${expr}`, async (t) => {
-    const errors: number[] = []
-    parser.parse(expr).iterate({ enter: (node) => { if (node.type.isError) errors.push(node.from) } })
-    t.same(errors, [])
-    const names = [...expr.matchAll(/\b(?:flagger|canarygate)_\w+/g)].map(([metric]) => metric.replace(/_(?:bucket|count|sum)$/, ''))
-    t.same(names.filter((metric) => !rendered.has(metric)), [])
-  })
-}
 
 test('every alert has a severity, a summary and a name of its own', async (t) => {
   for (const { labels, annotations } of rules) {
