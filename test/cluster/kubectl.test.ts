@@ -49,7 +49,9 @@ test('rollout status waits through the canary and exits 0 after the promotion', 
   t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.1', 'it ended after the promotion, not before')
   t.ok(seconds >= 3, `it waited ${seconds.toFixed(1)} s`)
   t.equal((await status(ns, 5)).code, 0, 'and asked again it says so at once')
-  t.strictSame(await reasons(ns), [
+  // Nobody used the shop, which the judge tells; and a slow machine's pods may be waited for.
+  const besides = ['CanaryInconclusive', 'CanaryNotReady', 'CanaryPrimaryNotReady']
+  t.strictSame((await reasons(ns)).filter((reason) => !besides.includes(reason)), [
     'CanaryInitialized', 'CanaryStarted', 'CanaryAnalysisStarting', 'CanaryAdvanced', 'CanaryPromoting', 'CanaryRouted', 'CanarySucceeded',
   ], 'one event for each thing that happened')
 })
@@ -216,7 +218,11 @@ test('replace with a manifest that knows nothing of us keeps our annotations', {
   await adoptedShop(ns)
   const [target] = shop(ns, { image: 'shop:1.1' })
   const before = await annotationsOf(ns)
-  const replaced = await run(['replace', '-f', '-'], { input: JSON.stringify(target) })
+  // kubectl reads the version that it replaces: a status written in between is a conflict, as for any Deployment.
+  const replaced = await waitFor('a replace without a conflict', async () => {
+    const answer = await run(['replace', '-f', '-'], { input: JSON.stringify(target) })
+    return !answer.stderr.includes('(Conflict)') && answer
+  }, 20)
   t.equal(replaced.code, 0, replaced.stderr)
   t.match(replaced.stderr, /shop:1\.1 is held/)
   t.match(await deployment(ns, 'cart'), { spec: { replicas: 0 }, metadata: { annotations: { [REPLICAS]: before[REPLICAS] ?? '?' } } })

@@ -66,8 +66,9 @@ test('the shop\'s API: a version with errors is rolled back at the third failed 
   t.match((await getCanary(ns, 'my-app'))?.status, { canaryWeight: 0 })
   t.equal(await imageOf(ns, 'my-app-primary'), 'shop:1.0')
   t.ok((await events(ns)).some(({ message }) => /success rate \d\d\.\d\d% < 99\.5%/.test(message)))
-  await waitFor('the last alert', async () => inbox.slack.length >= 3 && inbox.mails.length >= 1, 20).catch(() => undefined)
-  t.same(inbox.slack.map(({ line }) => line), [
+  await waitFor('the last alert', async () => inbox.slack.some(({ line }) => line.startsWith('danger')) && inbox.mails.length >= 1, 20).catch(() => undefined)
+  // How soon the judge says something of its own is a matter of how many requests came.
+  t.same(inbox.slack.map(({ line }) => line).filter((line) => !line.includes('worse beyond doubt')), [
     'good: New Deployment detected, initialization completed.', 'good: New revision detected, progressing canary analysis.', 'danger: Failed checks threshold reached 3',
   ])
   t.match(inbox.slack.at(-1)?.body, { channel: 'releases', attachments: [{ author_name: `my-app.${ns}` }] })

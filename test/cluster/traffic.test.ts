@@ -136,6 +136,7 @@ for (const { name, provider, route } of [
 
     await setImage(ns, 'shop:1.2')
     await inForce(ns, '80/20')
+    await waitFor('1.2 to answer somebody', async () => (load.sofar()['1.2 200'] ?? 0) > 0, 20)
     await setImage(ns, 'shop:1.0')
     await waitFor('the analysis of the newer one', async () => (await reasons(ns)).includes('CanaryRestarted'), 20)
     await waitFor('the newer one to get requests', async () => (await imageOf(ns, 'cart-canary')) === 'shop:1.0' && ((await getCanary(ns))?.status?.canaryWeight ?? 0) > 0, 60)
