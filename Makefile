@@ -33,7 +33,7 @@ test: check ## Everything: types, lint, pure, property, contract and cluster tes
 	else echo 'not root: no cluster here, its tests are skipped'; fi
 	node scripts/run-tests.ts
 
-test-long: cluster-up image ## What takes long and needs more: the move from a real Flagger, which is built for it
+test-long: cluster-up image ## What takes long: twenty killed agents, and the move from a real Flagger, which is built for it
 	$(CLUSTER)/up.sh --with flagger >/dev/null
 	node scripts/run-tests.ts test/cluster/long/*.test.ts
 

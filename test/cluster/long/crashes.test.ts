@@ -5,7 +5,7 @@ import { t, test } from 'tap'
 import type { KubeObject } from '#api/objects.ts'
 import {
   adoptedShop, annotationsOf, begin, client, deployment, getCanary, imageOf, kubectl, namespace, processOf, reaches, run, serviceUrl, skip, startLoad, waitFor,
-} from '../scene.ts'
+} from '../../scene.ts'
 
 /**
  * Several releases side by side, some good and some bad, while what they stand on dies or hangs. Every one has to end as it does when nothing
@@ -37,7 +37,7 @@ const leader = async (): Promise<string> => {
   return identity.slice(0, identity.lastIndexOf('_'))
 }
 
-const disturb = async (...args: readonly string[]): Promise<void> => { await promisify(execFile)(new URL('disturb.sh', import.meta.url).pathname, args, { timeout: 60_000 }) }
+const disturb = async (...args: readonly string[]): Promise<void> => { await promisify(execFile)(new URL('../disturb.sh', import.meta.url).pathname, args, { timeout: 60_000 }) }
 
 type Shops = { readonly good: readonly string[]; readonly bad: readonly string[] }
 let releases = 0
