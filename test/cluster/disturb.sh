@@ -24,7 +24,8 @@ pause() {
     kill -STOP "$pid"
     trap "kill -CONT $pid" EXIT
     trap exit TERM INT
-    read -r -t "$1" _' "$1" "$2"
+    # Ends by its time, which `read` calls a failure, or with the input.
+    read -r -t "$1" _ || true' "$1" "$2"
 }
 
 "$@"
