@@ -1,28 +1,18 @@
-import type { KubeClient } from '#kube/client.ts'
-import type { After } from '#kube/clock.ts'
-import { createLeader } from '#kube/lease.ts'
-import type { Log } from '#kube/log.ts'
+import { createLeader, type LeaderOptions } from '#kube/lease.ts'
 
 /**
  * Canaries divided among agents by the hash of their keys: one Lease a shard, and who holds it, and nobody else, writes for its Canaries. One
  * shard, the default, is plain leader election.
  */
 
-export type ShardsOptions = {
-  readonly client: KubeClient
-  readonly namespace: string
+/** What each shard's election needs, and besides: */
+export type ShardsOptions = Pick<LeaderOptions, 'client' | 'namespace' | 'identity' | 'log' | 'now' | 'monotonic' | 'random' | 'after'> & {
   /** Name of the first shard's Lease; the others' have their number behind it. */
   readonly name: string
-  readonly identity: string
   readonly count: number
   readonly onStarted: (shard: number) => void
   /** A shard was lost. Those who lose one do best to begin afresh: what they had under way may be another's by now. */
   readonly onStopped: (reason: string) => void
-  readonly log: Log
-  readonly now: () => number
-  readonly monotonic: () => number
-  readonly random: () => number
-  readonly after?: After
 }
 
 export type Shards = {
