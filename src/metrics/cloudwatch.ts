@@ -3,13 +3,12 @@
 import type { CloudWatchClient, MetricDataQuery } from '@aws-sdk/client-cloudwatch'
 import type { Http } from '#api/http.ts'
 import type { Measurement } from '#api/measurement.ts'
-import { dig, excerpt, noData, parseJson, unavailable, value, type MetricProvider } from '#metrics/provider.ts'
+import { dig, excerpt, noData, parseJson, unavailable, value, windowSeconds, type MetricProvider } from '#metrics/provider.ts'
 
 /** For all attempts, signing in included. */
 const DEADLINE_MS = 5_000
 /** As Flagger's three retries. */
 const MAX_ATTEMPTS = 4
-const WINDOW_INTERVALS = 10
 const MAX_DATAPOINTS = 20
 /** A host is built from it. */
 const REGION = /^[a-z]{2,8}(?:-[a-z0-9]{1,12}){1,4}$/
@@ -21,7 +20,8 @@ export function createCloudwatch(): MetricProvider {
 
   return {
     type: 'cloudwatch',
-    async query(query, { region, at, intervalSeconds }, http, signal) {
+    async query(query, address, http, signal) {
+      const { region, at } = address
       if (!region || !REGION.test(region)) return unavailable('spec.provider.region is missing or no region of AWS')
       const queries = parseJson(query)
       if (!isQueries(queries)) return unavailable('the query is no JSON list of MetricDataQuery')
@@ -31,7 +31,7 @@ export function createCloudwatch(): MetricProvider {
       credentials ??= client.config.credentials
       try {
         const answer = await client.send(new GetMetricDataCommand({
-          StartTime: new Date(at - WINDOW_INTERVALS * intervalSeconds * 1_000), EndTime: new Date(at),
+          StartTime: new Date(at - windowSeconds(address) * 1_000), EndTime: new Date(at),
           MaxDatapoints: MAX_DATAPOINTS, ScanBy: 'TimestampDescending', MetricDataQueries: queries,
         }), { abortSignal: AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]) })
         return pickCloudwatch(answer.MetricDataResults)

@@ -1,12 +1,10 @@
 /** Datadog's metric queries. */
 
 import type { Measurement } from '#api/measurement.ts'
-import { ask, dig, excerpt, noData, parseJson, secretsOf, unavailable, urlOf, value, type MetricProvider } from '#metrics/provider.ts'
+import { ask, dig, excerpt, noData, parseJson, secretsOf, unavailable, urlOf, value, windowSeconds, type MetricProvider } from '#metrics/provider.ts'
 
 const DEFAULT_ADDRESS = 'https://api.datadoghq.com'
 const DEADLINE_MS = 5_000
-/** Points come late and coarse: looking back over ten intervals finds one. */
-const WINDOW_INTERVALS = 10
 
 export const datadog: MetricProvider = {
   type: 'datadog',
@@ -14,7 +12,7 @@ export const datadog: MetricProvider = {
     const { datadog_api_key: apiKey, datadog_application_key: applicationKey } = address.secret ?? {}
     if (!apiKey || !applicationKey) return unavailable('the secret has no datadog_api_key and datadog_application_key')
     const to = Math.floor(address.at / 1_000)
-    const from = to - WINDOW_INTERVALS * address.intervalSeconds
+    const from = to - windowSeconds(address)
     const url = urlOf(address.url || DEFAULT_ADDRESS, '/api/v1/query', { query, from: String(from), to: String(to) })
     if (!url) return unavailable('the address is no http or https URL')
     const headers = { 'dd-api-key': apiKey.trim(), 'dd-application-key': applicationKey.trim() }

@@ -1,10 +1,9 @@
 /** Dynatrace's metrics API, version 2. */
 
 import type { Measurement } from '#api/measurement.ts'
-import { ask, dig, noData, parseJson, unavailable, urlOf, value, type MetricProvider } from '#metrics/provider.ts'
+import { ask, dig, noData, parseJson, unavailable, urlOf, value, windowSeconds, type MetricProvider } from '#metrics/provider.ts'
 
 const DEADLINE_MS = 5_000
-const WINDOW_INTERVALS = 10
 
 export const dynatrace: MetricProvider = {
   type: 'dynatrace',
@@ -12,7 +11,7 @@ export const dynatrace: MetricProvider = {
     const { dynatrace_token: token } = address.secret ?? {}
     if (!token) return unavailable('the secret has no dynatrace_token')
     const to = Math.floor(address.at)
-    const from = to - WINDOW_INTERVALS * address.intervalSeconds * 1_000
+    const from = to - windowSeconds(address) * 1_000
     const url = urlOf(address.url ?? '', '/api/v2/metrics/query', { metricSelector: query, resolution: 'Inf', from: String(from), to: String(to) })
     if (!url) return unavailable('the address is no http or https URL')
     return ask({ url: url.href, headers: { authorization: `Api-Token ${token.trim()}` }, deadlineMs: DEADLINE_MS }, address, http, signal, parseDynatrace)

@@ -97,6 +97,10 @@ const explanationOf = (body: string): string => {
   return typeof told === 'string' ? told : body
 }
 
+/** How far back sources that keep samples are asked (s). Points come late and coarse: looking back over ten intervals finds one. */
+export const windowSeconds = ({ intervalSeconds }: Pick<MetricAddress, 'intervalSeconds'>): number => WINDOW_INTERVALS * intervalSeconds
+const WINDOW_INTERVALS = 10
+
 /** The address with path segments and parameters added; undefined when it is no http(s) URL. */
 export function urlOf(address: string, path: string, parameters: Readonly<Record<string, string>>): URL | undefined {
   if (!URL.canParse(address)) return undefined

@@ -1,10 +1,9 @@
 /** Splunk Observability Cloud (SignalFx): runs a SignalFlow program over the past and takes what it streamed last. */
 
 import type { Measurement } from '#api/measurement.ts'
-import { ask, dig, excerpt, noData, parseJson, secretsOf, unavailable, urlOf, value, type MetricProvider } from '#metrics/provider.ts'
+import { ask, dig, excerpt, noData, parseJson, secretsOf, unavailable, urlOf, value, windowSeconds, type MetricProvider } from '#metrics/provider.ts'
 
 const DEADLINE_MS = 5_000
-const WINDOW_INTERVALS = 10
 const MAX_STREAM_BYTES = 4 * 1024 * 1024
 
 export const splunk: MetricProvider = {
@@ -13,7 +12,7 @@ export const splunk: MetricProvider = {
     const { sf_token_key: token } = address.secret ?? {}
     if (!token) return unavailable('the secret has no sf_token_key')
     const stop = Math.floor(address.at)
-    const start = stop - WINDOW_INTERVALS * address.intervalSeconds * 1_000
+    const start = stop - windowSeconds(address) * 1_000
     const url = urlOf(streamAddress(address.url ?? ''), '/v2/signalflow/execute', { start: String(start), stop: String(stop), immediate: 'true' })
     if (!url) return unavailable('the address is no http or https URL')
     const headers = { 'x-sf-token': token.trim(), 'content-type': 'text/plain', accept: 'text/event-stream' }
