@@ -35,7 +35,7 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
       primary: caches.readyAddresses(namespace, primaryName(apex)),
       canary: caches.readyAddresses(namespace, canaryName(apex)),
     },
-    provider: { name: provider.name, settleMs: provider.settleMs, weightsByReplicas: provider.name === 'kubernetes' },
+    provider: { name: provider.name, settleMs: provider.settleMs, weightsByReplicas: provider.name === 'kubernetes', keepsSessions: provider.supports.sessionAffinity },
     hasScalers: caches.scalers(namespace, canary.spec.targetRef.name).length > 0,
     check: found.check,
     judgement: found.judgement,

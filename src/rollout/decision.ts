@@ -120,6 +120,8 @@ export type ProviderSeen = {
   readonly settleMs: number
   /** Weights are replica ratios: the canary's size follows its weight. */
   readonly weightsByReplicas: boolean
+  /** Cookies keep clients on their arm, where the Canary asks for it. */
+  readonly keepsSessions?: boolean
 }
 
 /** One round of checks. */

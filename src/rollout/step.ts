@@ -9,6 +9,7 @@ import { resting } from '#rollout/resting.ts'
 import { told } from '#rollout/routed.ts'
 import { asking } from '#rollout/routing.ts'
 import { longestIntervalMs } from '#rollout/plan.ts'
+import { withCookies } from '#rollout/sessions.ts'
 import { notAhead, phaseOf, settled, timeOf } from '#rollout/status.ts'
 import { terminating } from '#rollout/terminating.ts'
 
@@ -33,7 +34,8 @@ export function step(status: CanaryStatus, seen: Seen, now: number): Decision {
   const obeyed = taken.fresh.filter(({ refused }) => refused === undefined)
   const decided = steps[phase](taken.status, { ...seen, commands: obeyed }, now)
   const refused = taken.fresh.reduce((all, command) => (command.refused === undefined ? all : refuse(all, command, command.refused, now)), decided)
-  const decision = told(status, { ...refused, status: asking(refused.status, refused.effects) }, seen, now)
+  const asked = withCookies(asking(refused.status, refused.effects), refused.effects, seen)
+  const decision = told(status, { ...refused, status: asked }, seen, now)
   return {
     ...decision,
     effects: seen.deleting ? decision.effects : [...decision.effects, ...taken.effects],

@@ -12,7 +12,7 @@ import { classWithout } from '#traffic/gateway-class.ts'
 import { isMirrorTo, mirrorTo, serviceFilters, serviceRef, type Filter } from '#traffic/gateway-filters.ts'
 import { analysisMatches, serviceMatches, type RouteMatch } from '#traffic/gateway-match.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
-import { cookieMatches, isStickyRule, stickyCookiesAt, withCookie, withoutCookies, type StickyCookie, type StickyCookies } from '#traffic/session-cookie.ts'
+import { cookieMatches, isStickyRule, spentCookieAt, stickyCookiesAt, withCookie, withoutCookies, type StickyCookie, type StickyCookies } from '#traffic/session-cookie.ts'
 
 type ParentRef = {
   readonly group?: string; readonly kind?: string; readonly name: string; readonly namespace?: string; readonly sectionName?: string; readonly port?: number
@@ -197,7 +197,9 @@ function ownRules(canary: Canary, routes: Routes, version: Version, objects: Obj
   }
   const cookies = stickyCookiesAt(canary, routes)
   // Sticky rules come first: a request with the cookie is the more specific match, and the order decides between equals.
-  return cookies ? stickyRules(canary, rule(base, split), split, cookies) : [rule(base, split)]
+  if (cookies) return stickyRules(canary, rule(base, split), split, cookies)
+  const spent = spentCookieAt(canary, routes)
+  return [...(spent ? [withCookie<Rule>(rule(cookieMatches(base, spent), split), spent)] : []), rule(base, split)]
 }
 
 /** The last rule is for everybody; in an A/B test it keeps them on the primary. */

@@ -1,5 +1,8 @@
 import type { Canary } from '#api/canary.ts'
+import { DEFAULT_INTERVAL_SECONDS } from '#api/defaults.ts'
+import { parseDuration } from '#api/duration.ts'
 import type { Routes } from '#api/routes.ts'
+import { sessionCookies } from '#api/session-affinity.ts'
 import type { Filter } from '#traffic/gateway-filters.ts'
 import type { RouteMatch } from '#traffic/gateway-match.ts'
 
@@ -7,32 +10,52 @@ export type StickyCookie = { readonly name: string; readonly value: string; read
 export type StickyCookies = { readonly canary: StickyCookie; readonly primary: StickyCookie | undefined }
 
 const DEFAULT_MAX_AGE_SECONDS = 86_400
+/** A cookie of this age is one that browsers drop. */
+const GONE_SECONDS = -1
 
 /**
- * The cookies that keep a client on the arm which answered it first, while both arms have weight. Their value is the revision under analysis: with the
- * next one no rule knows the old cookie any more, so nothing has to be remembered or cleaned up. Undefined when not asked for.
+ * The cookies while both arms have weight. The next revision has another value: no rule knows the old cookie any more. The primary's is
+ * short-lived, as in Flagger: a growing weight has to reach its users too. Undefined when not asked for.
  */
 export function stickyCookiesAt(canary: Canary, routes: Routes): StickyCookies | undefined {
-  const settings = canary.spec.analysis.sessionAffinity
-  if (!settings || routes.canary <= 0 || routes.canary >= 100) return undefined
-  const value = canary.status?.lastAppliedSpec ?? 'canary'
-  const { cookieName, primaryCookieName, domain, httpOnly, maxAge = DEFAULT_MAX_AGE_SECONDS, partitioned, path, sameSite, secure } = settings
-  const cookie = (name: string): StickyCookie => ({
+  if (routes.canary <= 0 || routes.canary >= 100) return undefined
+  const cookies = sessionCookies(canary.spec, canary.status?.lastAppliedSpec ?? 'canary')
+  if (!cookies) return undefined
+  const { interval = '', sessionAffinity: { maxAge = DEFAULT_MAX_AGE_SECONDS } = {} } = canary.spec.analysis
+  const intervalSeconds = Math.ceil((parseDuration(interval) ?? DEFAULT_INTERVAL_SECONDS * 1_000) / 1_000)
+  return {
+    canary: cookieOf(canary, cookies.canary, maxAge),
+    primary: cookies.primary === undefined ? undefined : cookieOf(canary, cookies.primary, intervalSeconds),
+  }
+}
+
+/** The canary's cookie of the run that is over, to be taken back from whoever still sends it. Whether the status tells of its end already makes no difference. */
+export function spentCookieAt(canary: Canary, routes: Routes): StickyCookie | undefined {
+  const { sessionAffinityCookie, previousSessionAffinityCookie } = canary.status ?? {}
+  const spent = sessionAffinityCookie ?? previousSessionAffinityCookie
+  if (routes.canary > 0 || spent === undefined || !canary.spec.analysis.sessionAffinity) return undefined
+  return cookieOf(canary, spent, GONE_SECONDS)
+}
+
+/** A browser takes a cookie back only from the domain and path that it was given for. */
+function cookieOf(canary: Canary, pair: string, maxAge: number): StickyCookie {
+  const { domain, httpOnly, partitioned, path, sameSite, secure } = canary.spec.analysis.sessionAffinity ?? {}
+  const [name = '', ...value] = pair.split('=')
+  return {
     name,
-    value,
+    value: value.join('='),
     setCookie: [
-      `${name}=${value}`, `Max-Age=${maxAge}`, domain && `Domain=${domain}`, httpOnly && 'HttpOnly', partitioned && 'Partitioned',
+      pair, `Max-Age=${maxAge}`, domain && `Domain=${domain}`, httpOnly && 'HttpOnly', partitioned && 'Partitioned',
       path && `Path=${path}`, sameSite && `SameSite=${sameSite}`, secure && 'Secure',
     ].filter(Boolean).join('; '),
-  })
-  return { canary: cookie(cookieName), primary: primaryCookieName ? cookie(primaryCookieName) : undefined }
+  }
 }
 
 type HeaderModifier = Filter & { readonly responseHeaderModifier?: { readonly add?: readonly { readonly name: string; readonly value: string }[]; readonly [field: string]: unknown } }
 type Filtered = { readonly filters?: readonly Filter[]; readonly [field: string]: unknown }
 const MODIFIER = 'ResponseHeaderModifier'
 
-/** An entry whose answers hand out a cookie, beside whatever its owner does to them: a list has one filter of a type at most. */
+/** An entry, or a rule, whose answers carry a cookie, beside whatever its owner does to them: a list has one filter of a type at most. */
 export function withCookie<E>(entry: E & Filtered, cookie: StickyCookie | undefined): E & Filtered {
   if (!cookie) return entry
   const filters: readonly HeaderModifier[] = entry.filters ?? []

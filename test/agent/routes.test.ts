@@ -1,10 +1,10 @@
 import { test } from 'tap'
 import type { KubeObject } from '#api/objects.ts'
+import { controller, GATEWAY, HTTP_ROUTE } from './gateway.ts'
 import { canary, cart, ingressRoute, NAMESPACE, TRAEFIK, worldWith, type World } from './world.ts'
 
 /** Routes that are edited, deleted, refused or impossible: what comes of the run, what is told, and what the conditions say. */
 
-const GATEWAY = 'gateway.networking.k8s.io/v1'
 const key = `${NAMESPACE}/cart`
 const condition = (world: World, type: string) => world.status().conditions?.find((each) => each.type === type)
 const isAt = (world: World, weight: number) => (): boolean => world.status().canaryWeight === weight && condition(world, 'Routed')?.status === 'True'
@@ -12,26 +12,6 @@ const told = (world: World, reason: string): readonly string[] => world.events()
 const remove = (world: World, apiVersion: string, kind: string) => world.fake.remove({ apiVersion, kind, namespace: NAMESPACE, name: 'cart' })
 
 const STEPS = { analysis: { stepWeights: [20, 50] } }
-const HTTP_ROUTE: KubeObject = {
-  apiVersion: GATEWAY, kind: 'HTTPRoute', metadata: { name: 'cart', namespace: NAMESPACE },
-  spec: { parentRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'edge' }], rules: [{ matches: [{ path: { type: 'PathPrefix', value: '/' } }], backendRefs: [{ group: '', kind: 'Service', name: 'cart', port: 80, weight: 1 }] }] },
-}
-
-/** A Gateway's controller: it takes every route as it is, or refuses it until it is told to take it. */
-function controller(world: World, first?: string): { accept(): void } {
-  let refusal = first
-  const answer = (route: KubeObject): void => {
-    const { parentRefs = [] } = route['spec'] as { readonly parentRefs?: readonly unknown[] }
-    const accepted = refusal === undefined ? { status: 'True', reason: 'Accepted' } : { status: 'False', reason: refusal }
-    const parents = parentRefs.map((parentRef) => ({ parentRef, conditions: [{ type: 'Accepted', ...accepted, observedGeneration: route.metadata.generation }] }))
-    if (JSON.stringify((route['status'] as { readonly parents?: unknown } | undefined)?.parents) === JSON.stringify(parents)) return
-    queueMicrotask(() => world.fake.edit({ apiVersion: GATEWAY, kind: 'HTTPRoute', namespace: NAMESPACE, name: route.metadata.name }, (live) => ({ ...live, status: { parents } })))
-  }
-  world.fake.onChange((object) => { if (object.kind === 'HTTPRoute' && world.fake.object(GATEWAY, 'HTTPRoute', key)) answer(object) })
-  const answerAll = (): void => { for (const route of world.fake.objects(GATEWAY, 'HTTPRoute')) answer(route) }
-  answerAll()
-  return { accept() { refusal = undefined; answerAll() } }
-}
 
 async function inMidRun(world: World): Promise<void> {
   world.setImage('cart:2')

@@ -130,7 +130,7 @@ test('a session stays on its arm by a cookie that dies with its revision', async
     { matches: [{ headers: [{ name: 'Cookie', value: String.raw`^(.*;\s*)?ring-p=1abc(;.*)?$` }] }], backendRefs: [backend('shop-primary', 100), backend('shop-canary', 0)] },
     {
       backendRefs: [
-        { weight: 80, filters: [{ responseHeaderModifier: { add: [{ name: 'Set-Cookie', value: 'ring-p=1abc; Max-Age=60; SameSite=Lax; Secure' }] } }] },
+        { weight: 80, filters: [{ responseHeaderModifier: { add: [{ name: 'Set-Cookie', value: 'ring-p=1abc; Max-Age=10; SameSite=Lax; Secure' }] } }] },
         { weight: 20, filters: [{ responseHeaderModifier: { add: [{ name: 'Set-Cookie', value: 'ring-c=1abc; Max-Age=60; SameSite=Lax; Secure' }] } }] },
       ],
     },
