@@ -36,6 +36,12 @@ export const ANNOTATION_STABLE = 'canarygate.dev/stable-revision'
 /** `disabled` on a Deployment leaves it alone in a gated namespace. */
 export const ANNOTATION_OPT_OUT = 'canarygate.dev/gate-target'
 
+/** On everything that the agent makes and routes or Services go by: Flux is told to leave it alone, as Flagger does. */
+export const UNRECONCILED = {
+  'kustomize.toolkit.fluxcd.io/reconcile': 'disabled',
+  'helm.toolkit.fluxcd.io/driftDetection': 'disabled',
+} as const
+
 /** All annotations that the webhook writes on a target and keeps against a client's `replace`. */
 export const OWNED_TARGET_ANNOTATIONS = [
   ANNOTATION_REVISION,

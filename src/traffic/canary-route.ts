@@ -1,15 +1,12 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { LABEL_MANAGED_BY, MANAGED_BY } from '#api/names.ts'
+import { LABEL_MANAGED_BY, MANAGED_BY, UNRECONCILED } from '#api/names.ts'
 import type { KubeObject, ObjectMeta, ObjectReader, Service, Workload } from '#api/objects.ts'
 import { routesTo, type Routes } from '#api/routes.ts'
 import { ownedBy, servingOf } from '#api/selectors.ts'
 import { isSplitMark, splitMark } from '#traffic/entries.ts'
 
 /** What all routers' objects have in common. */
-
-/** Flux is told to leave generated objects alone, as Flagger does. */
-const UNRECONCILED = { 'kustomize.toolkit.fluxcd.io/reconcile': 'disabled', 'helm.toolkit.fluxcd.io/driftDetection': 'disabled' }
 
 export const placeOf = ({ metadata: { namespace } }: Pick<Canary, 'metadata'>): { readonly namespace?: string } =>
   (namespace === undefined ? {} : { namespace })

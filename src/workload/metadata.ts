@@ -23,10 +23,4 @@ export const withoutOwnershipMarks = (labels: Labels | undefined): Labels =>
 
 export const MANAGED_LABELS: Labels = { [LABEL_MANAGED_BY]: MANAGED_BY }
 
-/** Flux is told to leave generated objects alone, as Flagger does. */
-export const UNRECONCILED: Labels = {
-  'kustomize.toolkit.fluxcd.io/reconcile': 'disabled',
-  'helm.toolkit.fluxcd.io/driftDetection': 'disabled',
-}
-
 export const inNamespace = (namespace: string | undefined): { readonly namespace?: string } => (namespace === undefined ? {} : { namespace })

@@ -1,10 +1,10 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, snapshotName, type Role } from '#api/names.ts'
+import { LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, snapshotName, UNRECONCILED, type Role } from '#api/names.ts'
 import type { KubeObject, Service } from '#api/objects.ts'
 import { portableSpec } from '#api/revision.ts'
 import { ownedBy } from '#api/selectors.ts'
-import { inNamespace, MANAGED_LABELS, UNRECONCILED, withoutOwnershipMarks } from '#workload/metadata.ts'
+import { inNamespace, MANAGED_LABELS, withoutOwnershipMarks } from '#workload/metadata.ts'
 
 /**
  * A core Service as target: the user's own is never written, and holds what was requested last. `<s>-primary` and `<s>-canary` are copies of it, and

@@ -1,9 +1,9 @@
 import type { Canary, CanaryService } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { LABEL_ROLE, LABEL_TARGET, primaryName, roleName, type Role } from '#api/names.ts'
+import { LABEL_ROLE, LABEL_TARGET, primaryName, roleName, UNRECONCILED, type Role } from '#api/names.ts'
 import type { ObjectReader, Service, ServicePort, Workload } from '#api/objects.ts'
 import { isOwn, ownedBy, roleSelector, selectorFor, withSelector, type Labels, type Serving } from '#api/selectors.ts'
-import { inNamespace, MANAGED_LABELS, UNRECONCILED } from '#workload/metadata.ts'
+import { inNamespace, MANAGED_LABELS } from '#workload/metadata.ts'
 
 /** Flagger's list: the first of these that the target selects by becomes a label of the generated Services. */
 const SELECTOR_LABELS = ['app', 'name', 'app.kubernetes.io/name'] as const
