@@ -226,7 +226,7 @@ const GateStatus = Type.Object({
   previousRevision: text('What the primary ran before the promotion under way.'),
   paused: text('Why and by whom the run is paused.'),
   reason: text('Why the last decision was taken, in words.'),
-  effectiveWeight: Type.Optional(Type.Number({ description: 'The share that the router really gives, where it differs.' })),
+  effectiveWeight: Type.Optional(Type.Number({ description: 'The share of requests that the canary gets, where whole pods cannot give the weight that was asked for; in percent.' })),
   requestedBy: text(),
   lastCommand: text('The command last acted upon, who gave it and why.'),
   taken: Type.Optional(Type.Array(Type.String(), { description: 'Commands acted upon whose annotations are still there: they are taken away, not obeyed again.' })),

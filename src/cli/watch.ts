@@ -53,10 +53,16 @@ async function follow(client: KubeClient, first: Canary, resourceVersion: string
   }
 }
 
-function tell({ metadata, status }: Canary, last: string, out: (text: string) => void): string {
+/** What is known of a run, in a line. */
+export function lineOf({ metadata, status }: Canary): string {
   const { phase = 'Initializing', canaryWeight = 0, failedChecks = 0, gate } = status ?? {}
   const failed = failedChecks > 0 ? `, ${failedChecks} failed check${failedChecks === 1 ? '' : 's'}` : ''
-  const line = `${metadata.name}: ${phase}, weight ${canaryWeight} %${failed}${gate?.reason ? `; ${gate.reason}` : ''}`
+  const served = gate?.effectiveWeight === undefined ? '' : ` (served as ${gate.effectiveWeight} %)`
+  return `${metadata.name}: ${phase}, weight ${canaryWeight} %${served}${failed}${gate?.reason ? `; ${gate.reason}` : ''}`
+}
+
+function tell(canary: Canary, last: string, out: (text: string) => void): string {
+  const line = lineOf(canary)
   if (line !== last) out(`${line}\n`)
   return line
 }

@@ -7,7 +7,7 @@ import { plus } from '#rollout/keeping.ts'
 import type { Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
-import { canaryReplicas, isCanaryScaled, route } from '#rollout/routing.ts'
+import { canaryReplicas, isCanaryScaled, route, servedAs } from '#rollout/routing.ts'
 import { canaryOf, earlier, heldBy, normal, notReady, OBSERVATION_LAG_MS, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** Between "the address is ready" and the first weight on it (milliseconds): routers merge endpoint news within about 100 ms. */
@@ -92,7 +92,7 @@ function begin(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const started = normal('CanaryAnalysisStarting', `Starting canary analysis for ${targetOf(seen)}`)
   const hooks = consult(seen, 'pre-rollout', 'Progressing')
   if (hooks.kind === 'pending') return { status: before, effects: [], news: [], wakeAt: undefined, asks: hooks.asks }
-  if (hooks.kind === 'passed') return told(advance(withGate(before, { reason: undefined }), seen, plan, 0, now), [started, ...hooks.news])
+  if (hooks.kind === 'passed') return told(advance(withGate(before, { reason: undefined }), seen, plan, 0, now), [started, ...hooks.news, ...rounded(seen, plan)])
 
   const failedChecks = (before.failedChecks ?? 0) + 1
   const later = now + plan.intervalMs
@@ -101,6 +101,17 @@ function begin(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const news = [started, ...hooks.news, failure]
   if (failedChecks >= plan.threshold) return told(rollBack(status, seen, now, { threshold: failedChecks, message: failure.message }), toldOf(status, news))
   return { status, effects: [], news, wakeAt: later }
+}
+
+/** Where pods are the weights: which of them whole pods cannot give. */
+function rounded(seen: Seen, plan: Plan): readonly News[] {
+  const shares = plan.steps.flatMap(({ weight }) => {
+    const served = servedAs(weight, seen)
+    return served ? [`${weight} % is served as ${served.percent} %`] : []
+  })
+  if (shares.length === 0) return []
+  const message = `Weights of ${canaryOf(seen)} are shares of whole pods: ${shares.join(', ')}; for others use more replicas, or a provider with a router`
+  return [warning('CanaryWeightsRounded', message)]
 }
 
 function tell(status: CanaryStatus, item: News): Decision {

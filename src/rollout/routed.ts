@@ -1,9 +1,8 @@
 import type { CanaryStatus } from '#api/canary.ts'
-import { canaryReplicasFor } from '#api/replica-weights.ts'
 import type { Routes } from '#api/routes.ts'
 import type { Decision, Seen } from '#rollout/decision.ts'
-import { agrees } from '#rollout/routing.ts'
-import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning } from '#rollout/status.ts'
+import { agrees, servedAs } from '#rollout/routing.ts'
+import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** Condition `Routed`: do requests go where they were asked to go, and if not, why? Told beside Flagger's one condition. */
 export const ROUTED = 'Routed'
@@ -19,7 +18,7 @@ export function told(before: CanaryStatus, decision: Decision, seen: Seen, now: 
   const { gate } = decision.status
   const others = (decision.status.conditions ?? []).filter(({ type }) => type !== ROUTED)
   const asked = routesOf(gate?.routesFor)
-  if (!asked) return { ...decision, status: { ...decision.status, conditions: others } }
+  if (!asked) return { ...decision, status: withEffectiveWeight({ ...decision.status, conditions: others }, undefined) }
   const old = before.conditions?.find(({ type }) => type === ROUTED)
   const disturbed = wasDisturbed(before, decision, seen) ? [disturbance(seen)] : []
   const isInForce = gate?.routesAt !== undefined || agrees(seen, asked)
@@ -28,11 +27,14 @@ export function told(before: CanaryStatus, decision: Decision, seen: Seen, now: 
   const about = isInForce ? { condition: inForce(old, asked, seen, now), news: [], wakeAt: undefined } : pending(asking, asked, seen, now)
   return {
     ...decision,
-    status: { ...decision.status, conditions: [...others, about.condition] },
+    status: withEffectiveWeight({ ...decision.status, conditions: [...others, about.condition] }, servedAs(asked.canary, seen)?.percent),
     news: [...decision.news, ...disturbed, ...about.news],
     wakeAt: earlier(decision.wakeAt, about.wakeAt),
   }
 }
+
+const withEffectiveWeight = (status: CanaryStatus, effectiveWeight: number | undefined): CanaryStatus =>
+  (status.gate?.effectiveWeight === effectiveWeight ? status : withGate(status, { effectiveWeight }))
 
 function inForce(old: Condition | undefined, asked: Routes, seen: Seen, now: number): Condition {
   return conditionOf(old, 'True', 'InForce', [wordsOf(asked), servedOf(asked, seen), seen.obstacle && `but ${seen.obstacle}`].filter(Boolean).join('; '), now)
@@ -66,11 +68,9 @@ function disturbance(seen: Seen): Decision['news'][number] {
   return warning('CanaryRoutesChanged', `The routes of ${canaryOf(seen)} were changed by others: ${now}; putting them back`)
 }
 
-/** The share that whole pods give, where it is another. As planned, not as pods come and go: each of them would be a write. */
 function servedOf({ canary }: Routes, seen: Seen): string | undefined {
-  if (!seen.provider.weightsByReplicas || canary <= 0 || canary >= 100) return undefined
-  const { replicas, effectiveWeight } = canaryReplicasFor(canary, seen.target?.wantedReplicas ?? 1)
-  return Math.round(effectiveWeight) === canary ? undefined : `served by ${replicas} canary pod${replicas === 1 ? '' : 's'} as ${Math.round(effectiveWeight)} %`
+  const served = servedAs(canary, seen)
+  return served && `served by ${served.replicas} canary pod${served.replicas === 1 ? '' : 's'} as ${served.percent} %`
 }
 
 function conditionOf(old: Condition | undefined, status: string, reason: string, message: string, now: number): Condition {

@@ -69,3 +69,11 @@ export function canaryReplicas(seen: Seen, weight: number): number {
   const wanted = Math.max(1, seen.target?.wantedReplicas ?? 1)
   return seen.provider.weightsByReplicas && weight > 0 ? canaryReplicasFor(weight, wanted).replicas : wanted
 }
+
+/** The share that whole pods give, where it is another. As planned, not as pods come and go: each of them would be a write. */
+export function servedAs(weight: number, seen: Seen): { readonly replicas: number; readonly percent: number } | undefined {
+  if (!seen.provider.weightsByReplicas || weight <= 0 || weight >= 100) return undefined
+  const { replicas, effectiveWeight } = canaryReplicasFor(weight, seen.target?.wantedReplicas ?? 1)
+  const percent = Math.round(effectiveWeight)
+  return percent === weight ? undefined : { replicas, percent }
+}

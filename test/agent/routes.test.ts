@@ -107,10 +107,26 @@ for (const provider of ['kubernetes', 'traefik'] as const) {
   })
 }
 
-test('on plain Kubernetes the condition says what whole pods make of a weight', async (t) => {
+test('on plain Kubernetes status, condition and an event say what whole pods make of a weight', async (t) => {
   const world = await worldWith([...cart(), canary({ spec: { provider: 'kubernetes' }, ...STEPS })])
   await inMidRun(world)
   t.equal(condition(world, 'Routed')?.message, 'primary 80 %, canary 20 %; served by 1 canary pod as 33 %')
+  t.match(world.status(), { canaryWeight: 20, gate: { effectiveWeight: 33 } })
+  t.same([world.readyBehind('cart').length, world.readyBehind('cart-canary').length], [3, 1], 'as it is')
+  t.same(told(world, 'CanaryWeightsRounded'), ['CanaryWeightsRounded: Weights of cart.shop are shares of whole pods: 20 % is served as 33 %; for others use more replicas, or a provider with a router'])
+  world.edit('Deployment', 'cart', (target) => ({ ...target, metadata: { ...target.metadata, annotations: { ...target.metadata.annotations, 'canarygate.dev/replicas': '4' } } }))
+  await world.run({ until: () => world.status().gate?.effectiveWeight !== 33 })
+  t.equal(world.status().gate?.effectiveWeight, undefined, 'four pods and one are 20 %')
+  await world.run()
+  t.match(world.status(), { phase: 'Succeeded', gate: { effectiveWeight: undefined } })
+  t.equal(told(world, 'CanaryWeightsRounded').length, 1, 'once in a run')
+})
+
+test('behind a router a weight is what it says', async (t) => {
+  const world = await worldWith([...cart(), canary({ spec: { provider: 'traefik' }, ...STEPS })])
+  await inMidRun(world)
+  t.equal(world.status().gate?.effectiveWeight, undefined)
+  t.same(told(world, 'CanaryWeightsRounded'), [])
 })
 
 test('the CRD of the router is missing: the target keeps serving, event and condition say what is missing, and once it is there it goes on', async (t) => {

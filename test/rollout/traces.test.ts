@@ -24,7 +24,7 @@ const setImage: SimulationEvent = { at: 0, do: 'setImage', image: 'v2' }
 const success = { name: 'request-success-rate', interval: '1m', thresholdRange: { min: 99 } }
 
 test('a weighted run goes up in steps, promotes, and ends with all traffic on the primary', async (t) => {
-  const result = run(spec({ stepWeight: 10, maxWeight: 30 }), [setImage])
+  const result = run(spec({ stepWeight: 10, maxWeight: 30 }, { provider: 'traefik' }), [setImage])
   t.same(texts(result), [
     'New revision detected! Scaling up shop.prod -> Progressing 0',
     'Starting canary analysis for shop.prod -> Progressing 10',
@@ -36,6 +36,13 @@ test('a weighted run goes up in steps, promotes, and ends with all traffic on th
     'Promotion completed! Scaling down shop.prod -> Succeeded 0',
   ])
   t.match(result.end, { phase: 'Succeeded', primaryImage: 'v2', canaryReplicas: 0, primaryReplicas: 3 })
+})
+
+test('on a plain Service the weights that whole pods cannot give are told before the first', async (t) => {
+  const { timeline } = run(spec({ stepWeights: [10, 25, 50] }, { provider: 'kubernetes' }), [setImage])
+  t.match(timeline.map(({ reason, weight }) => [reason, weight]).slice(1, 4), [['CanaryAnalysisStarting', 10], ['CanaryWeightsRounded', 10], ['CanaryAdvanced', 10]])
+  t.equal(timeline.filter(({ reason }) => reason === 'CanaryWeightsRounded').length, 1)
+  t.match(timeline[2], { type: 'Warning', message: /^Weights of shop.prod are shares of whole pods: 10 % is served as 25 %; for others/ })
 })
 
 test('a run takes interval x steps, plus the pod starts and little more', async (t) => {
@@ -54,7 +61,7 @@ test('stepWeightPromotion moves the weight home in steps', async (t) => {
 })
 
 test('failed checks up to the threshold roll back, weight first', async (t) => {
-  const result = run(spec({ stepWeight: 10, maxWeight: 50, metrics: [success] }), [
+  const result = run(spec({ stepWeight: 10, maxWeight: 50, metrics: [success] }, { provider: 'traefik' }), [
     { at: 0, do: 'metrics', values: { 'request-success-rate': 61.39 } }, setImage,
   ])
   t.same(texts(result).slice(2), [
