@@ -45,7 +45,10 @@ function judgeFor({ name, namespace, spec }: CanaryInput): (metric: CanaryMetric
 export function simulationText({ timeline, end }: SimulationResult): string {
   const lines = timeline.map(({ at, phase, weight, message, type }) =>
     `${clock(at).padStart(9)}  ${phase.padEnd(16)} ${String(weight).padStart(3)} %  ${type === 'Warning' ? '! ' : '  '}${message}`)
-  const last = `end ${clock(end.at)}: ${end.phase}, weight ${end.weight} %, requested ${end.requestedImage}, primary ${end.primaryImage} x ${end.primaryReplicas}, canary pods ${end.canaryReplicas}`
+  const serving = end.targetReplicas === undefined
+    ? `primary ${end.primaryImage} x ${end.primaryReplicas}, canary pods ${end.canaryReplicas}`
+    : `the Canary is gone: the target serves by itself with ${end.requestedImage} x ${end.targetReplicas}`
+  const last = `end ${clock(end.at)}: ${end.phase}, weight ${end.weight} %, requested ${end.requestedImage}, ${serving}`
   return `${[...lines, last].join('\n')}\n`
 }
 

@@ -113,6 +113,8 @@ export function carryOut(model: Model, effect: Effect, now: number, { podStartMs
       return
     case 'removeFinalizer':
       model.hasFinalizer = false
+      // Kubernetes deletes what the Canary owned.
+      if (isGone(model)) model.primary = model.canary = undefined
       return
     case 'snapshot':
     case 'scalers':
@@ -123,6 +125,9 @@ export function carryOut(model: Model, effect: Effect, now: number, { podStartMs
       effect satisfies never
   }
 }
+
+/** The Canary is deleted, and nothing holds it any more. */
+export const isGone = ({ deleting, hasFinalizer }: Model): boolean => deleting && !hasFinalizer
 
 /** A rolling update, or more or fewer pods: what is ready goes on serving until the new pods are. */
 function changed(model: Model, role: Role, { revision, replicas, restartedAt }: Pick<ModelWorkload, 'revision' | 'replicas' | 'restartedAt'>, now: number, podStartMs: number): ModelWorkload {

@@ -2,7 +2,7 @@ import type { CanarySpec, CanaryStatus } from '#api/canary.ts'
 import type { CheckedMetric, Measurement } from '#api/measurement.ts'
 import type { Command, Role } from '#api/names.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
-import { carryOut, happen, nextReadiness, see, type Model } from '#cli/simulated-cluster.ts'
+import { carryOut, happen, isGone, nextReadiness, see, type Model } from '#cli/simulated-cluster.ts'
 import type { Check, HookAnswer, HookCall } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
 import { step, wantedHooks, wantsCheck } from '#rollout/step.ts'
@@ -63,6 +63,8 @@ export type SimulationEnd = {
   readonly primaryImage: string
   readonly primaryReplicas: number
   readonly canaryReplicas: number
+  /** Pods of the target itself, once the Canary is gone and it serves by itself. */
+  readonly targetReplicas?: number
 }
 
 /** The lease of a crashed agent must expire before another goes on. */
@@ -104,7 +106,7 @@ export function simulate(options: SimulationOptions): SimulationResult {
         timeline.push({ at: now / 1_000, phase: phaseOf(of), weight: of.canaryWeight ?? 0, iterations: of.iterations ?? 0, failedChecks: of.failedChecks ?? 0, type, reason, message })
       }
       wakeAt = decision.wakeAt
-      if (!model.hasFinalizer && model.deleting) return
+      if (isGone(model)) return
       if (!changed && (wakeAt === undefined || wakeAt > now)) return
     }
     throw new Error(`the core does not settle at ${now} ms (phase ${phaseOf(status)})`)
@@ -133,6 +135,7 @@ export function simulate(options: SimulationOptions): SimulationResult {
     end: {
       at: now / 1_000, phase: phaseOf(status), weight: status.canaryWeight ?? 0, requestedImage: model.target.image,
       primaryImage: model.primary?.revision ?? '', primaryReplicas: model.primary?.replicas ?? 0, canaryReplicas: model.canary?.replicas ?? 0,
+      ...(isGone(model) ? { targetReplicas: model.target.replicas } : {}),
     },
   }
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { SimulationEvent } from '#cli/simulation.ts'
-import { simulateScenario } from '#cli/simulate.ts'
+import { simulateScenario, simulationText } from '#cli/simulate.ts'
 
 /** What a scenario means, event by event; the shape of the files and of the answer is in main.test.ts, Flagger's traces are in golden.test.ts. */
 
@@ -126,7 +126,13 @@ test('a target that is scaled to zero in mid-run takes its canary along, and is 
 test('a deletion in mid-run ends with the target serving what the primary served', async (t) => {
   const { end, texts } = play([GOOD, image(0), { at: 20_000, do: 'deleteCanary' }])
   t.strictSame(texts.slice(-2), ['Terminating canary shop.prod -> Terminating', 'Terminated canary shop.prod -> Terminating'])
-  t.match(end, { requestedImage: 'v1', primaryImage: 'v1', weight: 0, canaryReplicas: 0 })
+  t.match(end, { requestedImage: 'v1', primaryImage: '', primaryReplicas: 0, canaryReplicas: 0, targetReplicas: 2, weight: 0 })
+  t.match(simulationText({ timeline: [], end }), /^end 0:\d\d\.\d: Terminating, weight 0 %, requested v1, the Canary is gone: the target serves by itself with v1 x 2\n$/)
+})
+
+test('a deletion that is not over at the end of the time leaves the primary serving', async (t) => {
+  const { end } = play([GOOD, { at: 5_000, do: 'deleteCanary' }], { untilMs: 5_500 })
+  t.match(end, { phase: 'Terminating', primaryImage: 'v1', primaryReplicas: 2, targetReplicas: undefined })
 })
 
 test('a restart of the target restarts the primary, without a run', async (t) => {
