@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { Canary } from '#api/canary.ts'
+import { managedFieldsOf } from '#api/managed-fields.ts'
 import { FLAGGER_API_VERSION, GATE_GROUP } from '#api/names.ts'
 import { objectKey, type ObjectReader, type Workload } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
@@ -104,13 +105,15 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
 /** Our own labels and annotations, and the little that rules ask of a target: a few hundred bytes for each of thousands of workloads. */
 function sketchOf({ apiVersion, kind, metadata, spec }: Workload): Workload {
   const { name, namespace, resourceVersion, uid, labels, annotations } = metadata
+  // What the reflector has left of it: when break-glass was written.
+  const managedFields = managedFieldsOf({ apiVersion, kind, metadata })
   const own = (marks: Readonly<Record<string, string>> = {}) => Object.fromEntries(Object.entries(marks).filter(([key]) => key.startsWith(`${GATE_GROUP}/`)))
   const { replicas, selector, strategy, progressDeadlineSeconds, minReadySeconds } = spec
   return {
     apiVersion, kind,
     metadata: {
       name, labels: own(labels), annotations: own(annotations),
-      ...(namespace === undefined ? {} : { namespace }), ...(resourceVersion === undefined ? {} : { resourceVersion }), ...(uid === undefined ? {} : { uid }),
+      ...(namespace === undefined ? {} : { namespace }), ...(resourceVersion === undefined ? {} : { resourceVersion }), ...(uid === undefined ? {} : { uid }), ...(managedFields.length === 0 ? {} : { managedFields }),
     },
     spec: {
       selector, strategy,

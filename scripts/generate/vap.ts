@@ -176,9 +176,14 @@ export function authorsPolicy(): readonly object[] {
         matchConstraints: { resourceRules: [resources(FLAGGER_GROUP, 'v1beta1', 'canaries'), resources('apps', 'v1', 'deployments', 'daemonsets')] },
         matchConditions: [
           { name: 'not-the-agent', expression: 'request.userInfo.username != \'system:serviceaccount:canarygate:canarygate-agent\'' },
-          { name: 'commands-change', expression: `${commands}.exists(command, ['', '-by', '-groups'].exists(part, ${isChanged('command + part')}))` },
+          { name: 'commands-change', expression: `${commands}.exists(command, ['', '-by', '-groups', '-at'].exists(part, ${isChanged('command + part')}))` },
         ],
         validations: [
+          {
+            expression: `${commands}.all(command, !${isChanged('command + \'-at\'')} || ${on('object', 'command + \'-by\'')}.orValue(request.userInfo.username) == request.userInfo.username)`,
+            message: 'metadata.annotations: nobody says for somebody else when a command was given (command-author)',
+            reason: 'Forbidden',
+          },
           {
             expression: `${commands}.all(command, !${isChanged('command + \'-by\'')} || ${on('object', 'command + \'-by\'')}.orValue(request.userInfo.username) == request.userInfo.username)`,
             message: 'metadata.annotations: nobody signs a command for somebody else (command-author)',

@@ -1,7 +1,6 @@
-import { FLAGGER_API_VERSION, LABEL_MANAGED_BY, LABEL_TARGET, MANAGED_BY } from '#api/names.ts'
+import { ANNOTATION_BREAK_GLASS, FLAGGER_API_VERSION, LABEL_MANAGED_BY, LABEL_TARGET, MANAGED_BY } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
-import { ANNOTATION_BREAK_GLASS } from '#admission/break-glass.ts'
 import { type GuardContext, isSystemUser, underGlass, type Verdict } from '#admission/guards.ts'
 import { isRecord, sameJson } from '#admission/json.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
@@ -27,7 +26,7 @@ export function guardGenerated(request: AdmissionRequest, { agentUsers, objects,
   // Without a living Canary it is nobody's: cleaning up what was left is right.
   if (canary === undefined || canary.metadata.deletionTimestamp !== undefined) return PASSES
   const findings = operation === 'DELETE' ? [deletion(request, canary)] : edits(request, canary)
-  return underGlass(findings, request, now(), 'the agent puts right what it needs')
+  return underGlass(findings, request, request.object ?? oldObject, now(), 'the agent puts right what it needs')
 }
 
 /** Name of the Canary that it was made for. */

@@ -1,8 +1,8 @@
-import { LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, ANNOTATION_REPLICAS, type Role, roleName } from '#api/names.ts'
+import { ANNOTATION_BREAK_GLASS, ANNOTATION_REPLICAS, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, type Role, roleName } from '#api/names.ts'
 import type { Canary } from '#api/canary.ts'
 import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
-import { ANNOTATION_BREAK_GLASS, breakGlassOf } from '#admission/break-glass.ts'
+import { breakGlassOf } from '#admission/break-glass.ts'
 import { isRecord, sameJson } from '#admission/json.ts'
 import type { AdmissionRequest, User } from '#admission/review.ts'
 import { annotationOf, isWorkload, labelOf, roleOf } from '#admission/target.ts'
@@ -48,12 +48,11 @@ export function guardWorkload(request: AdmissionRequest, context: GuardContext):
   if (canary === undefined || canary.metadata.deletionTimestamp !== undefined) return PASSES
   const edited: Edited = { kind, namespace, name, target, role }
   const findings = operation === 'DELETE' ? [deletion(edited)] : edits(oldObject, object, edited)
-  return underGlass(findings, request, context.now(), 'the next promotion or repair replaces it')
+  return underGlass(findings, request, object ?? oldObject, context.now(), 'the next promotion or repair replaces it')
 }
 
 /** Findings that count unless somebody has broken the glass, with a reason and not long ago; `then` says what becomes of the edit. */
-export function underGlass(findings: readonly ReportedFinding[], { object, oldObject, kind, name }: AdmissionRequest, now: number, then: string): Verdict {
-  const edited = object ?? oldObject
+export function underGlass(findings: readonly ReportedFinding[], { kind, name }: Pick<AdmissionRequest, 'kind' | 'name'>, edited: KubeObject | undefined, now: number, then: string): Verdict {
   if (findings.length === 0 || edited === undefined) return PASSES
   const glass = breakGlassOf(edited, now)
   switch (glass.kind) {
@@ -125,13 +124,11 @@ export function guardScale(request: AdmissionRequest, context: GuardContext): Ve
   if (role !== undefined) {
     const target = nameOf('Deployment', labelOf(stored, LABEL_TARGET) ?? name.slice(0, -`-${role}`.length))
     if (context.canaryFor(namespace, 'Deployment', target.slice('deployment/'.length)) === undefined) return PASSES
-    if ((annotationOf(stored, ANNOTATION_BREAK_GLASS) ?? '').trim() !== '' || asked === replicasOf(request.oldObject)) return PASSES
-    return {
-      warnings: [],
-      findings: [fault('spec.replicas', `deployment/${name} gets its replicas from ${target}`,
-        `scale ${target} instead: kubectl -n ${namespace} scale ${target} --replicas=${asked ?? 1}`,
-        { kind: 'Deployment', namespace, name, target, role })],
-    }
+    if (asked === replicasOf(request.oldObject)) return PASSES
+    const finding = fault('spec.replicas', `deployment/${name} gets its replicas from ${target}`,
+      `scale ${target} instead: kubectl -n ${namespace} scale ${target} --replicas=${asked ?? 1}`,
+      { kind: 'Deployment', namespace, name, target, role })
+    return underGlass([finding], { ...request, kind: 'Deployment' }, stored, context.now(), 'the agent puts back what its target asks for')
   }
   const recorded = annotationOf(stored, ANNOTATION_REPLICAS)
   if (asked !== 0 || replicasOf(request.oldObject) !== 0 || recorded === undefined || recorded === '0') return PASSES

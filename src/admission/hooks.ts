@@ -96,12 +96,12 @@ const JUDGES = {
   none: () => PASSES,
 } satisfies Record<HookName, (request: AdmissionRequest, ports: HookPorts) => Judged>
 
-function judgeWorkload(request: AdmissionRequest, { state, rules, agentUsers, ownNamespace }: HookPorts): Judged {
+function judgeWorkload(request: AdmissionRequest, { state, rules, agentUsers, ownNamespace, now }: HookPorts): Judged {
   const { namespace, kind, name, user } = request
   if (namespace === ownNamespace || isExcluded(namespace)) return PASSES
   const { spec: defaults, policyName } = state.defaultsFor(namespace)
   const mutation = mutateWorkload(request, {
-    canary: state.canaryFor(namespace, kind, name), gatedNamespace: isGated(request, state), defaults, policyName, agentUsers, user,
+    canary: state.canaryFor(namespace, kind, name), gatedNamespace: isGated(request, state), defaults, policyName, agentUsers, user, now: now(),
     judgeChange: rules.change,
   })
   if (mutation.kind === 'denial') return { answer: denied(mutation.findings), findings: mutation.findings }
@@ -125,7 +125,7 @@ function judgeRules(request: AdmissionRequest, { state, rules, agentUsers }: Hoo
 function judgeSettings(request: AdmissionRequest, ports: HookPorts): Judged {
   const { answer, findings } = judgeRules(request, ports)
   // Counted where it is said: here only a refusal is.
-  return answer.allowed ? { answer: patched([...signCommands(request, ports.agentUsers), ...takeOver(request, ports.agentUsers)]), findings: [] } : { answer, findings }
+  return answer.allowed ? { answer: patched([...signCommands(request, ports.agentUsers, ports.now()), ...takeOver(request, ports.agentUsers)]), findings: [] } : { answer, findings }
 }
 
 const guardContext = ({ state, agentUsers, now }: HookPorts) => ({ agentUsers, canaryFor: state.canaryFor, objects: state.objects, now })

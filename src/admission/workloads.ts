@@ -8,7 +8,7 @@ import { revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { planInWords } from '#rollout/plan.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
 import { warningsOf } from '#admission/answer.ts'
-import { authorsOf } from '#admission/commands.ts'
+import { signaturesOf } from '#admission/commands.ts'
 import { type Patch, type PatchOperation, remove, set, setAnnotations } from '#admission/json-patch.ts'
 import type { AdmissionRequest, User } from '#admission/review.ts'
 import type { RevisionChange } from '#admission/state.ts'
@@ -28,6 +28,8 @@ export type WorkloadContext = {
   /** Requests of these users are the agent's own: never touched. */
   readonly agentUsers: readonly string[]
   readonly user: User
+  /** Unix ms. */
+  readonly now: number
   /** May this revision be asked for now? Absent: always. */
   readonly judgeChange?: (change: RevisionChange) => readonly ReportedFinding[]
 }
@@ -44,8 +46,8 @@ type Owned = (typeof OWNED_TARGET_ANNOTATIONS)[number]
  */
 type Wanted = {
   readonly annotations: Readonly<Record<Owned, string | undefined>>
-  /** Who gave the commands on it. */
-  readonly authors?: Readonly<Record<string, string | undefined>>
+  /** Who gave the commands on it, and when. */
+  readonly signatures?: Readonly<Record<string, string | undefined>>
   /** Undefined: as asked. */
   readonly replicas?: number
   readonly paused?: boolean
@@ -103,8 +105,8 @@ export function mutateWorkload(request: AdmissionRequest, context: WorkloadConte
     warnings.push(...warningsOf(findings))
   }
   const wanted = isAdopted(oldObject) ? adoptedTarget(update) : newTarget(update)
-  const authors = authorsOf(object, oldObject, context.user)
-  return towards(object, { ...wanted, authors, warnings: [...(wanted.warnings ?? []), ...warnings] }, findings)
+  const signatures = signaturesOf(object, oldObject, context)
+  return towards(object, { ...wanted, signatures, warnings: [...(wanted.warnings ?? []), ...warnings] }, findings)
 }
 
 /** A Canary makes its target gated; a gated namespace does so for every Deployment in it. */
@@ -304,8 +306,8 @@ function stillPaused({ kind, name, old, next, change }: Update): Pick<Wanted, 'p
 }
 
 /** The operations between what was sent and what is wanted. */
-function towards(object: Workload, { annotations, authors = {}, replicas, paused, warnings = [] }: Wanted, findings: readonly ReportedFinding[] = []): Mutation {
-  const patch: PatchOperation[] = setAnnotations(object, { ...annotations, ...authors })
+function towards(object: Workload, { annotations, signatures = {}, replicas, paused, warnings = [] }: Wanted, findings: readonly ReportedFinding[] = []): Mutation {
+  const patch: PatchOperation[] = setAnnotations(object, { ...annotations, ...signatures })
   if (replicas !== undefined && object.spec.replicas !== replicas) patch.push(set(replicas, 'spec', 'replicas'))
   if (paused === true && object.spec.paused !== true) patch.push(set(true, 'spec', 'paused'))
   if (paused === false && object.spec.paused === true) patch.push(remove('spec', 'paused'))

@@ -1,5 +1,5 @@
 import type { Canary } from '#api/canary.ts'
-import { authorAnnotation, groupsAnnotation } from '#api/commands.ts'
+import { authorAnnotation, groupsAnnotation, timeAnnotation } from '#api/commands.ts'
 import { apexName, DEFAULT_REVISION_HISTORY_LIMIT, isServiceTarget } from '#api/defaults.ts'
 import {
   ANNOTATION_FLAGGER_PROMOTE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role,
@@ -368,7 +368,7 @@ async function setFinalizers(client: KubeClient, canary: Canary, finalizers: rea
   await client.patch({ apiVersion: canary.apiVersion, kind: canary.kind, name, namespace }, { metadata: { finalizers } }, 'merge', { fieldManager: FIELD_MANAGER })
 }
 
-const signed = (command: string): readonly string[] => [command, authorAnnotation(command), groupsAnnotation(command)]
+const signed = (command: string): readonly string[] => [command, authorAnnotation(command), groupsAnnotation(command), timeAnnotation(command)]
 
 async function consume(canary: Canary, commands: readonly Command[], namespace: string, { client, caches }: ApplyContext): Promise<void> {
   const names = commands.flatMap((command) => signed(commandAnnotation(command)))

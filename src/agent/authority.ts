@@ -1,12 +1,14 @@
 import type { Canary } from '#api/canary.ts'
 import type { Actor } from '#api/commands.ts'
+import { formatDuration } from '#api/duration.ts'
 import { FLAGGER_GROUP, type Command } from '#api/names.ts'
 import { objectKey } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
 import type { Log } from '#kube/log.ts'
-import type { EffectivePolicy } from '#policy/effective.ts'
+import { commandAgeMs, type EffectivePolicy } from '#policy/effective.ts'
 import { commandText } from '#rollout/commands.ts'
 import type { CommandSeen } from '#rollout/decision.ts'
+import { timestamp } from '#rollout/status.ts'
 
 /** Asks the API server whether somebody has a verb on a Canary. */
 export type AccessReview = (actor: Actor, verb: string, canary: Canary) => Promise<boolean>
@@ -14,9 +16,9 @@ export type AccessReview = (actor: Actor, verb: string, canary: Canary) => Promi
 /** Who may command what. Commands that nobody has judged yet are not shown to the core, so that none is obeyed too early. */
 export type Authority = {
   /** Judges the commands that are new. Never rejects: what could not be asked is asked again. */
-  judge(canary: Canary, commands: readonly CommandSeen[], policy: EffectivePolicy, isFrozen: boolean): Promise<void>
+  judge(canary: Canary, commands: readonly CommandSeen[], policy: EffectivePolicy, now: number, isFrozen: boolean): Promise<void>
   /** The commands that may be shown to the core, each with what was found. */
-  judged(canary: Canary, commands: readonly CommandSeen[], policy: EffectivePolicy): readonly CommandSeen[]
+  judged(canary: Canary, commands: readonly CommandSeen[], policy: EffectivePolicy, now: number): readonly CommandSeen[]
   /** Some command could not be judged: look again soon. */
   isOpen(key: string): boolean
   forget(key: string): void
@@ -40,6 +42,13 @@ export const accessReviewOf = (client: KubeClient): AccessReview => async ({ use
   return answer.status?.allowed === true
 }
 
+/** Why a command does not count any more: whoever gave it may mean it no longer. */
+function expiryOf({ givenAt }: CommandSeen, policy: EffectivePolicy, now: number): string | undefined {
+  const ageMs = commandAgeMs(policy)
+  if (givenAt === undefined || now - givenAt <= ageMs) return undefined
+  return `it was given at ${timestamp(givenAt)} and holds for ${formatDuration(ageMs)}: if it is still meant, give it again`
+}
+
 export function createAuthority(mayAccess: AccessReview, log: Log): Authority {
   const verdicts = new Map<string, Map<string, Verdict>>()
   const open = new Set<string>()
@@ -61,13 +70,13 @@ export function createAuthority(mayAccess: AccessReview, log: Log): Authority {
   }
 
   return {
-    async judge(canary, commands, policy, isFrozen) {
+    async judge(canary, commands, policy, now, isFrozen) {
       const key = objectKey(canary.metadata)
       open.delete(key)
       const known = verdicts.get(key)
       const fresh = new Map<string, Verdict>()
       for (const command of commands) {
-        if (policy.authority.length === 0 || !isNew(canary, command)) continue
+        if (policy.authority.length === 0 || !isNew(canary, command) || expiryOf(command, policy, now)) continue
         const text = commandText(command)
         try {
           const verdict = known?.get(text) ?? await verdictOn(canary, command, policy, isFrozen)
@@ -81,11 +90,13 @@ export function createAuthority(mayAccess: AccessReview, log: Log): Authority {
       if (fresh.size > 0) verdicts.set(key, fresh)
       else verdicts.delete(key)
     },
-    judged(canary, commands, policy) {
+    judged(canary, commands, policy, now) {
       const known = verdicts.get(objectKey(canary.metadata))
       return commands.flatMap((command): CommandSeen[] => {
         // One that was taken already has to be seen until it is gone, whoever gave it.
         if (!isNew(canary, command)) return [command]
+        const expired = expiryOf(command, policy, now)
+        if (expired !== undefined) return [{ ...command, refused: expired }]
         if (policy.authority.length === 0) return [{ ...command, rule: 'may update the object' }]
         const verdict = known?.get(commandText(command))
         return verdict ? [{ ...command, ...verdict }] : []

@@ -16,7 +16,7 @@ const RISING: readonly Phase[] = ['Progressing', 'WaitingPromotion']
 /** What the policies make of an observation: commands that may be obeyed, and what holds a start or a weight. */
 export function underPolicy(canary: Canary, seen: Seen, now: number, { policies, authority, runs }: HoldingContext): Seen {
   const policy = policies.of(seen.namespace)
-  const allowed = { ...seen, commands: authority.judged(canary, seen.commands, policy) }
+  const allowed = { ...seen, commands: authority.judged(canary, seen.commands, policy, now) }
   const status = canary.status ?? {}
   const subject = subjectOf(canary, seen)
   if (wantsRun(status, allowed)) return { ...allowed, startHeld: startHold(policy, subject, now) ?? runs.claim(canary, policy) }
@@ -28,7 +28,7 @@ export async function judgeCommands(canary: Canary, commands: readonly CommandSe
   const policy = policies.of(seen.namespace)
   const subject = subjectOf(canary, seen)
   const isFrozen = commands.length > 0 && (startHold(policy, subject, now) ?? runHold(policy, canary, subject, now)) !== undefined
-  await authority.judge(canary, commands, policy, isFrozen)
+  await authority.judge(canary, commands, policy, now, isFrozen)
 }
 
 /** By its author's name alone: the groups of whoever asked for a revision are not on record. */

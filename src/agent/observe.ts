@@ -1,9 +1,9 @@
 import type { Canary, CanaryStatus } from '#api/canary.ts'
-import { authorAnnotation, GROUP_SEPARATOR, groupsAnnotation } from '#api/commands.ts'
+import { authorAnnotation, COMMAND_ANNOTATIONS, commandOf, GROUP_SEPARATOR, groupsAnnotation, reasonOf, timeAnnotation } from '#api/commands.ts'
 import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS, isServiceTarget } from '#api/defaults.ts'
+import { writtenAt } from '#api/managed-fields.ts'
 import {
-  ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, COMMANDS,
-  commandAnnotation, FINALIZER, LABEL_REVISION, primaryName, snapshotName, type Role,
+  ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, FINALIZER, LABEL_REVISION, primaryName, snapshotName, type Role,
 } from '#api/names.ts'
 import { countsOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { imageOf, restartedAt, revisionOf, templateRevisionOf } from '#api/revision.ts'
@@ -11,6 +11,7 @@ import { servingOf } from '#api/selectors.ts'
 import type { Caches } from '#agent/caches.ts'
 import { observeService } from '#agent/service-target.ts'
 import type { Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
+import { timeOf } from '#rollout/status.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { agreesWith, checksumsOf, revisionWith } from '#workload/configs.ts'
 import { isFlaggers, originalTemplate } from '#workload/flagger-primary.ts'
@@ -159,16 +160,19 @@ const FOREIGN_REVISION = 'foreign'
 const imagesOf = ({ spec }: PodTemplate): string => [...(spec.initContainers ?? []), ...spec.containers].map(({ name, image }) => `${name}=${image}`).join()
 
 function commandsOn(canary: Canary, target: KubeObject | undefined): readonly CommandSeen[] {
-  const found: CommandSeen[] = []
-  for (const object of [canary, target]) {
-    const annotations = object?.metadata.annotations ?? {}
-    for (const command of COMMANDS) {
-      const reason = annotations[commandAnnotation(command)]
-      if (reason !== undefined) found.push({ command, reason, ...authorOf(annotations, commandAnnotation(command)) })
-    }
-    if (annotations[ANNOTATION_FLAGGER_PROMOTE] === 'true') found.push({ command: 'promote', reason: 'flagger.app/promote', ...authorOf(annotations, ANNOTATION_FLAGGER_PROMOTE) })
-  }
-  return found
+  return [canary, target].flatMap((object) => (object ? COMMAND_ANNOTATIONS.flatMap((annotation): CommandSeen[] => {
+    const [command, value] = [commandOf(annotation), object.metadata.annotations?.[annotation]]
+    // Flagger's guides know no other value.
+    if (!command || value === undefined || (annotation === ANNOTATION_FLAGGER_PROMOTE && value !== 'true')) return []
+    const givenAt = whenGiven(object, annotation)
+    return [{ command, reason: reasonOf(annotation, value), ...authorOf(object.metadata.annotations ?? {}, annotation), ...(givenAt === undefined ? {} : { givenAt }) }]
+  }) : []))
+}
+
+/** The webhook's stamp, or what the API server has on record where that is earlier, or there is no other. */
+function whenGiven(object: KubeObject, command: string): number | undefined {
+  const times = [timeOf(object.metadata.annotations?.[timeAnnotation(command)]), writtenAt(object, command)].filter((time) => time !== undefined)
+  return times.length === 0 ? undefined : Math.min(...times)
 }
 
 function authorOf(annotations: Readonly<Record<string, string>>, command: string): Pick<CommandSeen, 'by' | 'actor'> {

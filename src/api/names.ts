@@ -67,6 +67,9 @@ export const SCALE_TO_ZERO = 'flagger.app/scale-to-zero'
 
 export const FINALIZER = 'finalizer.flagger.app'
 
+/** On a generated object, with a reason as its value: lets its next edits pass. The agent may still repair what they change. */
+export const ANNOTATION_BREAK_GLASS = 'canarygate.dev/break-glass'
+
 export type Role = 'primary' | 'canary'
 
 export const primaryName = (name: string): string => `${name}-primary`

@@ -49,6 +49,7 @@ const shared = {
     maxThreshold: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, description: 'Most failed checks that a run may tolerate.' })),
     minSuccessRate: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'Lowest minimum for request-success-rate, in percent.' })),
     maxRequestDuration: Type.Optional(Type.Integer({ minimum: 1, description: 'Highest maximum for request-duration, in milliseconds.' })),
+    maxCommandAge: duration('How long after it was given a command such as promote is still obeyed: 1h when left out, and at most.'),
   })),
   required: Type.Optional(Type.Object({
     metrics: names('Metrics that every analysis has to judge.', 20),

@@ -1,11 +1,8 @@
+import { managedFieldsOf, type ManagedFields } from '#api/managed-fields.ts'
 import { FIELD_MANAGER, LABEL_MANAGED_BY, MANAGED_BY } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
 
-/** Who owns which fields of an object, as the API server keeps it. */
-export type ManagedFields = { readonly manager?: string; readonly fieldsV1?: Readonly<Record<string, unknown>> }
-
 const isClaim = ({ manager, fieldsV1 }: ManagedFields): boolean => manager === FIELD_MANAGER && fieldsV1?.['f:spec'] !== undefined
-const managedFieldsOf = ({ metadata }: KubeObject): readonly ManagedFields[] => (metadata as { readonly managedFields?: readonly ManagedFields[] }).managedFields ?? []
 
 /** Whether fields of the spec of an object of the user's count as ours: the user's next `kubectl apply --server-side` would end in a conflict. */
 export const isClaimed = (object: KubeObject): boolean =>

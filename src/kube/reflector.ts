@@ -1,3 +1,5 @@
+import { EXPIRING_ANNOTATIONS } from '#api/commands.ts'
+import { writingsOf } from '#api/managed-fields.ts'
 import { ANNOTATION_LAST_APPLIED } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
 import { claimsOf } from '#kube/claims.ts'
@@ -253,11 +255,11 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
   }
 }
 
-/** Without what is never read and makes up to half of an object. Of who owns what, only claims of ours stay. */
+/** Without what is never read and makes up to half of an object. Of who owns what, only claims of ours stay, and since when there is what expires. */
 function withoutBallast(object: KubeObject): KubeObject {
   const { managedFields: _, ...rest } = object.metadata as KubeObject['metadata'] & { readonly managedFields?: unknown }
-  const claims = claimsOf(object)
-  const metadata = claims.length > 0 ? { ...rest, managedFields: claims } : rest
+  const kept = [...claimsOf(object), ...writingsOf(object, EXPIRING_ANNOTATIONS)]
+  const metadata = kept.length > 0 ? { ...rest, managedFields: kept } : rest
   if (!metadata.annotations || !(ANNOTATION_LAST_APPLIED in metadata.annotations)) return { ...object, metadata }
   const { [ANNOTATION_LAST_APPLIED]: __, ...annotations } = metadata.annotations
   return { ...object, metadata: { ...metadata, annotations } }

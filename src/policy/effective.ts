@@ -1,4 +1,5 @@
 import type { Canary, CanarySpec } from '#api/canary.ts'
+import { COMMAND_AGE_MS } from '#api/commands.ts'
 import { formatDuration, parseDuration } from '#api/duration.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy, FreezeWindow, PolicyExemption, PolicyLimits, PolicySelector } from '#api/policies.ts'
@@ -38,11 +39,15 @@ const stricter = (a: Severity, b: Severity): Severity => (STRICT.indexOf(a) <= S
 
 /** `min...` limits tighten upwards, `max...` limits downwards; durations are compared as such. */
 const LIMITS: readonly (keyof PolicyLimits)[] = [
-  'minInterval', 'minAnalysis', 'maxFirstWeight', 'maxStepWeight', 'maxWeight', 'maxThreshold', 'minSuccessRate', 'maxRequestDuration',
+  'minInterval', 'minAnalysis', 'maxFirstWeight', 'maxStepWeight', 'maxWeight', 'maxThreshold', 'minSuccessRate', 'maxRequestDuration', 'maxCommandAge',
 ]
 const sizeOf = (value: string | number): number => (typeof value === 'number' ? value : parseDuration(value) ?? 0)
 const isStricter = (limit: keyof PolicyLimits, a: string | number, b: string | number): boolean =>
   limit.startsWith('min') ? sizeOf(a) > sizeOf(b) : sizeOf(a) < sizeOf(b)
+
+/** How long after it was given a command is obeyed. Policies can only say less than what holds without one. */
+export const commandAgeMs = ({ limits: { maxCommandAge } }: Pick<EffectivePolicy, 'limits'>): number =>
+  Math.min(COMMAND_AGE_MS, parseDuration(maxCommandAge ?? '') ?? COMMAND_AGE_MS)
 
 /** Does a cluster's policy hold in this namespace? */
 export function appliesTo({ spec }: ClusterCanaryPolicy, namespace: PolicyNamespace): boolean {

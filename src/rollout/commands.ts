@@ -47,6 +47,15 @@ export function firstCommand(seen: Seen): CommandSeen | undefined {
 /** Entries of `status.gate.audit`, as its schema has it: who commanded what in the last runs. */
 const MAX_AUDIT = 20
 
+type Entry = NonNullable<NonNullable<CanaryStatus['gate']>['audit']>[number]
+
+/** A manifest may bring the same again and again: of refusals alike the first stays, which pushes nothing else off the record. */
+function onRecord(audit: readonly Entry[], entry: Entry): readonly Entry[] {
+  const { by, command, reason, refused } = entry
+  const isKnown = refused !== undefined && audit.some((other) => other.by === by && other.command === command && other.reason === reason && other.refused === refused)
+  return isKnown ? audit : [...audit, entry].slice(-MAX_AUDIT)
+}
+
 /** The decision, with the command noted as acted upon. Another turn takes the annotation away. */
 export function take(decision: Decision, command: CommandSeen, now: number, refused?: string): Decision {
   const text = commandText(command)
@@ -54,7 +63,7 @@ export function take(decision: Decision, command: CommandSeen, now: number, refu
   const taken = [...before.filter((other) => other !== text), text]
   const { command: name, by, reason, rule } = command
   const entry = { at: timestamp(now), by, command: name, reason, ...(rule === undefined ? {} : { rule }), ...(refused === undefined ? {} : { refused }) }
-  const gate = { taken, lastCommand: command.refused === undefined ? text : lastCommand, audit: [...audit, entry].slice(-MAX_AUDIT) }
+  const gate = { taken, lastCommand: command.refused === undefined ? text : lastCommand, audit: onRecord(audit, entry) }
   return { ...decision, status: withGate(decision.status, gate), wakeAt: now }
 }
 

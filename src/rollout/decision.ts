@@ -72,6 +72,8 @@ export type CommandSeen = {
   readonly by: string
   /** Its author, where the webhook has signed it. */
   readonly actor?: Actor
+  /** Unix ms; absent where nothing says it. */
+  readonly givenAt?: number
   /** What allows it, for the record. */
   readonly rule?: string
   /** Why it is not to be obeyed: its author may not give it. */

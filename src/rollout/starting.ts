@@ -17,7 +17,7 @@ export function start(rest: Decision, seen: Seen, target: TargetSeen, now: numbe
     return { ...rest, status: withGate(said.status, { queuedAt: undefined }), news: said.news }
   }
   // Whoever may promote has decided about the policy's hold too, and is on record.
-  if (seen.startHeld && !isBypass) return waitForPolicy(rest, seen, seen.startHeld, now)
+  if (seen.startHeld && !isBypass) return waitForPolicy(rest, seen, seen.startHeld, now, command)
   const isWaiting = phaseOf(rest.status) === 'Waiting'
   const dueAt = timeOf(rest.status.gate?.nextCheckAt)
   if (!command && isWaiting && dueAt !== undefined && now < dueAt) return { ...rest, wakeAt: earlier(rest.wakeAt, dueAt) }
@@ -39,10 +39,14 @@ const retried = (seen: Seen, command: CommandSeen | undefined): readonly News[] 
   (command?.command === 'retry' ? [normal('CanaryRetried', `Retrying ${targetOf(seen)} ${because(command)}`)] : [])
 
 /** It starts by itself: at the hold's end, or when its turn has come. */
-function waitForPolicy(rest: Decision, seen: Seen, { reason, until, queued }: HoldSeen, now: number): Decision {
+function waitForPolicy(rest: Decision, seen: Seen, { reason, until, queued }: HoldSeen, now: number, retry?: CommandSeen): Decision {
   const said = once(rest.status, normal('CanaryHeldByPolicy', `Holding ${canaryOf(seen)}: ${reason}`, 'info'))
   const queuedAt = queued ? rest.status.gate?.queuedAt ?? timestamp(now) : undefined
-  return { ...rest, status: withGate(said.status, { queuedAt }), news: said.news, wakeAt: earlier(rest.wakeAt, until) }
+  const held: Decision = { ...rest, status: withGate(said.status, { queuedAt }), news: [...retried(seen, retry), ...said.news], wakeAt: earlier(rest.wakeAt, until) }
+  if (!retry) return held
+  // Obeyed now, since it does not hold for as long as the window may last: the revision is as good as a new one.
+  const { lastPromotedSpec = '' } = held.status
+  return take({ ...held, status: withGate({ ...held.status, lastAppliedSpec: lastPromotedSpec }, { rolledBackRevision: undefined }) }, retry, now)
 }
 
 /** Why no run can start now. It starts by itself once that is over. */

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import type { ClusterCanaryPolicy } from '#api/policies.ts'
-import { authorsOf, signCommands } from '#admission/commands.ts'
+import { signaturesOf, signCommands } from '#admission/commands.ts'
 import { governedRules } from '#admission/governed.ts'
 import { judge } from '#admission/hooks.ts'
 import type { AdmissionRequest } from '#admission/review.ts'
@@ -16,21 +16,32 @@ const CONTEXT = { defaultProvider: 'kubernetes', providers: {} }
 const BY = 'canarygate.dev/promote-by'
 const GROUPS = 'canarygate.dev/promote-groups'
 const PROMOTE = 'canarygate.dev/promote'
+const AT = 'canarygate.dev/promote-at'
+const NOW_TEXT = new Date(NOW).toISOString()
+const EARLIER = new Date(NOW - 7_200_000).toISOString()
 const BOB = { username: 'bob', groups: ['ops', 'system:authenticated'] }
-const SIGNED_BY_BOB = { [PROMOTE]: 'why', [BY]: 'bob', [GROUPS]: 'ops\nsystem:authenticated' }
+const SIGNED_BY_BOB = { [PROMOTE]: 'why', [BY]: 'bob', [GROUPS]: 'ops\nsystem:authenticated', [AT]: NOW_TEXT }
+const BY_CAROL = { [PROMOTE]: 'why', [BY]: 'carol', [GROUPS]: 'admins', [AT]: EARLIER }
+const applied = (value: string) => ({ 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify({ metadata: { annotations: { [PROMOTE]: value } } }) })
+const GIVEN_BEFORE = { gate: { audit: [{ at: EARLIER, by: 'bob', command: 'promote', reason: 'why' }] } }
 
 const signatures = [
   { name: 'a new command is signed by its author', old: {}, next: { [PROMOTE]: 'why' }, then: SIGNED_BY_BOB },
   { name: 'whatever name came with it', old: {}, next: { [PROMOTE]: 'why', [BY]: 'carol', [GROUPS]: 'admins' }, then: SIGNED_BY_BOB },
-  { name: 'one that was there keeps its author', old: { [PROMOTE]: 'why', [BY]: 'carol', [GROUPS]: 'admins' }, next: { [PROMOTE]: 'why', [BY]: 'bob', [GROUPS]: 'ops' }, then: { [PROMOTE]: 'why', [BY]: 'carol', [GROUPS]: 'admins' } },
-  { name: 'another reason is another command', old: { [PROMOTE]: 'why', [BY]: 'carol', [GROUPS]: 'admins' }, next: { [PROMOTE]: 'because', [BY]: 'carol', [GROUPS]: 'admins' }, then: { ...SIGNED_BY_BOB, [PROMOTE]: 'because' } },
+  { name: 'and whatever time', old: {}, next: { [PROMOTE]: 'why', [AT]: '2099-01-01T00:00:00Z' }, then: SIGNED_BY_BOB },
+  { name: 'one that was there keeps its author and its time', old: BY_CAROL, next: { [PROMOTE]: 'why', [BY]: 'bob', [GROUPS]: 'ops', [AT]: NOW_TEXT }, then: BY_CAROL },
+  { name: 'also when it comes without them', old: BY_CAROL, next: { [PROMOTE]: 'why' }, then: BY_CAROL },
+  { name: 'another reason is another command', old: BY_CAROL, next: { ...BY_CAROL, [PROMOTE]: 'because' }, then: { ...SIGNED_BY_BOB, [PROMOTE]: 'because' } },
+  { name: 'what a manifest brings again was given when it came first', old: {}, next: { [PROMOTE]: 'why', ...applied('why') }, status: GIVEN_BEFORE, then: { ...SIGNED_BY_BOB, [AT]: EARLIER, ...applied('why') } },
+  { name: 'in other words it is given anew', old: {}, next: { [PROMOTE]: 'again', ...applied('again') }, status: GIVEN_BEFORE, then: { ...SIGNED_BY_BOB, [PROMOTE]: 'again', ...applied('again') } },
+  { name: 'and without a manifest too', old: {}, next: { [PROMOTE]: 'why' }, status: GIVEN_BEFORE, then: SIGNED_BY_BOB },
   { name: 'a signature without a command goes', old: SIGNED_BY_BOB, next: { [BY]: 'bob', [GROUPS]: 'ops' }, then: {} },
   { name: 'an unsigned one that was there stays unsigned', old: { [PROMOTE]: 'why' }, next: { [PROMOTE]: 'why', [BY]: 'bob' }, then: { [PROMOTE]: 'why' } },
 ]
-for (const { name, old, next, then } of signatures) {
+for (const { name, old, next, status = {}, then } of signatures) {
   test(name, async (t) => {
     const apply = (annotations: Readonly<Record<string, string>>) => {
-      const wanted = authorsOf(canary({}, {}, annotations), canary({}, {}, old), BOB)
+      const wanted = signaturesOf(canary({}, {}, annotations), canary({}, {}, old), { user: BOB, now: NOW, canary: canary(status) })
       return Object.fromEntries(Object.entries({ ...annotations, ...wanted }).filter((entry): entry is [string, string] => entry[1] !== undefined))
     }
     const signed = apply(next)
@@ -41,7 +52,19 @@ for (const { name, old, next, then } of signatures) {
 
 test('the agent takes commands away unsigned', async (t) => {
   const request = { operation: 'UPDATE', object: canary(), oldObject: canary({}, {}, SIGNED_BY_BOB), user: { username: AGENT, groups: [] }, subResource: '' } as unknown as AdmissionRequest
-  t.strictSame(signCommands(request, [AGENT]), [])
+  t.strictSame(signCommands(request, [AGENT], NOW), [])
+})
+
+test('a second pass on a server whose clock differs a little changes nothing', async (t) => {
+  const wanted = signaturesOf(canary({}, {}, SIGNED_BY_BOB), canary(), { user: BOB, now: NOW + 900, canary: undefined })
+  t.equal(wanted[AT], NOW_TEXT)
+})
+
+test('server-side apply is a manifest, too', async (t) => {
+  const managedFields = [{ manager: 'flux', operation: 'Apply', time: NOW_TEXT, fieldsV1: { 'f:metadata': { 'f:annotations': { [`f:${PROMOTE}`]: {} } } } }]
+  const object = canary({}, {}, { [PROMOTE]: 'why' })
+  const applied = { ...object, metadata: { ...object.metadata, managedFields } }
+  t.equal(signaturesOf(applied, canary(), { user: BOB, now: NOW, canary: canary(GIVEN_BEFORE) })[AT], EARLIER)
 })
 
 test('a policy\'s severities, limits, defaults and exemptions decide about a Canary', async (t) => {

@@ -69,6 +69,8 @@ const adopted = (replicas: string) => workload({ replicas: 0, annotations: { 'ca
 
 const scales: readonly (Row & { readonly from: number; readonly to: number; readonly stored: Workload })[] = [
   { name: 'scaling the primary by hand is refused', from: 3, to: 5, stored: primary(), request: { name: 'cart-primary' }, denies: [/kubectl -n shop scale deployment\/cart --replicas=5/] },
+  { name: 'under break-glass it passes, with a word', from: 3, to: 5, stored: brokenAt(NOW - 60_000), request: { name: 'cart-primary' }, warns: /break-glass \("incident 4711"\)/ },
+  { name: 'not under that of yesterday', from: 3, to: 5, stored: brokenAt(NOW - 86_400_000), request: { name: 'cart-primary' }, denies: [/kubectl -n shop scale deployment\/cart --replicas=5/] },
   { name: 'an autoscaler scales the primary', from: 3, to: 5, stored: primary(), request: { name: 'cart-primary', ...as('system:serviceaccount:kube-system:horizontal-pod-autoscaler') } },
   { name: 'KEDA scales the primary', from: 0, to: 1, stored: primary(), request: { name: 'cart-primary', ...as('system:serviceaccount:keda:keda-operator') } },
   { name: 'scaling an adopted target up passes: the agent carries it over', from: 0, to: 5, stored: adopted('3'), request: {} },
@@ -80,8 +82,10 @@ for (const row of scales) {
   test(row.name, async (t) => {
     const name = row.stored.metadata.name
     const review = request({ subResource: 'scale', kind: 'Scale', name, object: scale(name, row.to), oldObject: scale(name, row.from), ...row.request })
-    const { findings } = guardScale(review, context(stored(row.stored)))
+    const { findings, warnings } = guardScale(review, context(stored(row.stored)))
     t.equal(findings.length, row.denies?.length ?? 0)
     for (const [index, pattern] of (row.denies ?? []).entries()) t.match(findings[index]?.fix, pattern)
+    t.equal(warnings.length, row.warns ? 1 : 0)
+    if (row.warns) t.match(warnings[0], row.warns)
   })
 }

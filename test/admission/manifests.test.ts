@@ -38,12 +38,12 @@ for (const file of ['mutating', 'validating']) {
   })
 }
 
-test('both hooks that sign commands watch every command, its author and its author\'s groups', async (t) => {
+test('both hooks that sign commands watch every command, its author, the author\'s groups and its time', async (t) => {
   const { webhooks } = read('mutating')
   for (const webhook of ['workloads', 'settings']) {
     const text = webhooks.find(({ name }) => name === `${webhook}.canarygate.dev`)?.matchConditions.find(({ name }) => name === 'matters')?.expression ?? ''
     for (const command of COMMAND_ANNOTATIONS) t.ok(text.includes(`'${command}'`), `${webhook}: ${command}`)
-    t.match(text, /\['', '-by', '-groups'\]/)
+    t.match(text, /\['', '-by', '-groups', '-at'\]/)
   }
 })
 

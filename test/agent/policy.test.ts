@@ -55,6 +55,8 @@ test('a place is kept from the moment it is given, and the next is told when a r
   t.equal(runs.claim(waiting, one), undefined)
 })
 
+const NOW = 1_800_000_000_000
+const minutesAgo = (minutes: number): number => NOW - minutes * 60_000
 const ALICE = { username: 'alice', groups: ['devs'] }
 const command = (more: Partial<CommandSeen> = {}): CommandSeen => ({ command: 'promote', reason: 'it is urgent', by: 'alice', actor: ALICE, ...more })
 const judgements = [
@@ -66,29 +68,34 @@ const judgements = [
   { name: 'past a freeze with one verb of two', spec: { authority: 'enforced' }, frozen: true, seen: command(), verbs: ['promote'], then: { refused: /lacks the verb override-freeze/ } },
   { name: 'past a freeze with both', spec: { authority: 'enforced' }, frozen: true, seen: command(), verbs: ['promote', VERB_OVERRIDE_FREEZE], then: { rule: 'verb promote and override-freeze (policy "base")' } },
   { name: 'an abort in a freeze needs no more than ever', spec: { authority: 'enforced' }, frozen: true, seen: command({ command: 'abort' }), verbs: ['abort'], then: { rule: 'verb abort (policy "base")' } },
+  { name: 'of half an hour ago', spec: {}, seen: command({ givenAt: minutesAgo(30) }), verbs: [], then: { rule: 'may update the object' } },
+  { name: 'of two hours ago', spec: {}, seen: command({ givenAt: minutesAgo(120) }), verbs: [], then: { refused: 'it was given at 2027-01-15T06:00:00.000Z and holds for 1h: if it is still meant, give it again' } },
+  { name: 'of two hours ago whose author may', spec: { authority: 'enforced' }, seen: command({ givenAt: minutesAgo(120) }), verbs: ['promote'], then: { refused: /holds for 1h/ } },
+  { name: 'of half an hour ago where a policy gives less', spec: { limits: { maxCommandAge: '15m' } }, seen: command({ givenAt: minutesAgo(30) }), verbs: [], then: { refused: /holds for 15m/ } },
+  { name: 'of two hours ago where a policy gives more than there is', spec: { limits: { maxCommandAge: '24h' } }, seen: command({ givenAt: minutesAgo(120) }), verbs: [], then: { refused: /holds for 1h/ } },
 ]
 const SILENT = pino({ level: 'silent' })
 for (const { name, spec, frozen = false, seen, verbs, then } of judgements) {
   test(`a command ${name}`, async (t) => {
     const authority = createAuthority(async (_, verb) => verbs.some((one) => one === verb), SILENT)
-    await authority.judge(named('cart'), [seen], policy(spec), frozen)
-    t.match(authority.judged(named('cart'), [seen], policy(spec)), [then])
+    await authority.judge(named('cart'), [seen], policy(spec), NOW, frozen)
+    t.match(authority.judged(named('cart'), [seen], policy(spec), NOW), [then])
   })
 }
 test('a command is not shown before it is judged, and asked for again when that failed', async (t) => {
   let isDown = true
   const authority = createAuthority(async () => { if (isDown) throw new Error('connection refused'); return true }, SILENT)
   const enforced = policy({ authority: 'enforced' })
-  await authority.judge(named('cart'), [command()], enforced, false)
-  t.strictSame(authority.judged(named('cart'), [command()], enforced), [])
+  await authority.judge(named('cart'), [command()], enforced, NOW, false)
+  t.strictSame(authority.judged(named('cart'), [command()], enforced, NOW), [])
   t.ok(authority.isOpen('shop/cart'))
   isDown = false
-  await authority.judge(named('cart'), [command()], enforced, false)
-  t.equal(authority.judged(named('cart'), [command()], enforced).length, 1)
+  await authority.judge(named('cart'), [command()], enforced, NOW, false)
+  t.equal(authority.judged(named('cart'), [command()], enforced, NOW).length, 1)
   t.notOk(authority.isOpen('shop/cart'))
   const taken = named('cart', { gate: { taken: ['promote by alice: it is urgent'] } })
   authority.forget('shop/cart')
-  t.equal(authority.judged(taken, [command()], enforced).length, 1, 'one that was obeyed stays in sight until it is gone')
+  t.equal(authority.judged(taken, [command()], enforced, NOW).length, 1, 'one that was obeyed stays in sight until it is gone')
 })
 
 async function worldUnder(spec: object, ...more: readonly KubeObject[]): Promise<World> {
@@ -155,4 +162,42 @@ test('a command without the verb is taken away and told; with it, obeyed and on 
   t.match(world.status().gate?.audit, [
     { by: 'alice', command: 'promote', refused: /alice lacks the verb/ }, { by: 'bob', command: 'promote', reason: 'it is urgent', rule: /verb promote/ },
   ])
+})
+
+test('an agent that was away for hours does not obey what was asked for then', async (t) => {
+  const world = await worldWith([...cart(), canary()])
+  world.setImage('cart:2')
+  await world.run({ until: () => world.status().phase === 'Progressing' })
+  world.crash()
+  const givenAt = new Date(world.clock.now()).toISOString()
+  const signed = { 'canarygate.dev/promote': 'the old one leaks', 'canarygate.dev/promote-by': 'alice', 'canarygate.dev/promote-groups': 'devs', 'canarygate.dev/promote-at': givenAt }
+  world.edit('Canary', 'cart', (object) => ({ ...object, metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, ...signed } } }))
+  await world.clock.advance(3 * 3_600_000)
+  await world.start()
+  await world.run({ until: () => world.canary().metadata.annotations?.['canarygate.dev/promote'] === undefined })
+  t.equal(world.canary().metadata.annotations?.['canarygate.dev/promote-at'], undefined)
+  t.not(world.status().phase, 'Succeeded')
+  t.match(world.status().gate?.audit, [{ by: 'alice', command: 'promote', refused: `it was given at ${givenAt} and holds for 1h: if it is still meant, give it again` }])
+  t.ok(world.reasons().includes('CanaryCommandRefused'))
+})
+
+test('a retry in a freeze window is taken at once, and its run starts at the end', async (t) => {
+  const world = await worldWith([...cart(), canary()])
+  world.setImage('cart:2')
+  await world.run({ until: () => world.status().phase === 'Progressing' })
+  world.annotate({ 'canarygate.dev/abort': 'too slow' })
+  await world.run()
+  t.equal(world.status().phase, 'Failed')
+  const start = new Date(Math.floor(world.clock.now() / 60_000) * 60_000)
+  const endsAt = start.getTime() + 240_000
+  world.fake.seed(policyObject({ freeze: [{ name: 'now', start: `${start.getUTCMinutes()} ${start.getUTCHours()} * * *`, duration: '4m' }] }))
+  await world.pass(100)
+  world.annotate({ 'canarygate.dev/retry': 'fixed' })
+  await world.run({ until: () => world.canary().metadata.annotations?.['canarygate.dev/retry'] === undefined })
+  t.ok(world.clock.now() < endsAt)
+  t.equal(world.status().phase, 'Failed')
+  await world.run({ until: () => world.status().phase === 'Progressing' })
+  t.ok(world.clock.now() >= endsAt && world.clock.now() < endsAt + 1_000, 'at its end')
+  await world.run()
+  t.equal(world.status().phase, 'Succeeded')
 })

@@ -1,8 +1,9 @@
 import { test } from 'tap'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
 import { evaluateObject } from '#policy/evaluate.ts'
-import { effectivePolicy, loosenings, policyFindings } from '#policy/effective.ts'
+import { commandAgeMs, effectivePolicy, loosenings, policyFindings } from '#policy/effective.ts'
 import { frozenBy } from '#policy/freeze.ts'
+import { policySettings } from '#policy/object-rules/policy-settings.ts'
 import { canaryOf, contextOf, readerOf } from './canaries.ts'
 
 const cluster = (spec: object, name = 'base') => ({ apiVersion: 'canarygate.dev/v1alpha1', kind: 'ClusterCanaryPolicy', metadata: { name }, spec }) as unknown as ClusterCanaryPolicy
@@ -107,4 +108,18 @@ const frozen = [
 ]
 for (const { name, windows, now, until } of frozen) {
   test(name, async (t) => { t.equal(frozenBy(windows, at(now))?.until, until === undefined ? undefined : at(until)) })
+}
+
+const ages = [
+  { name: 'a quarter of an hour', maxCommandAge: '15m', faults: 0, ms: 900_000 },
+  { name: 'more than there is without a policy', maxCommandAge: '2h', faults: 1, ms: 3_600_000 },
+  { name: 'less than clocks differ by', maxCommandAge: '5s', faults: 1, ms: 5_000 },
+  { name: 'no duration', maxCommandAge: 'soon', faults: 1, ms: 3_600_000 },
+]
+for (const { name, maxCommandAge, faults, ms } of ages) {
+  test(`a command may be as old as ${name}`, async (t) => {
+    const policy = cluster({ limits: { maxCommandAge } })
+    t.equal(policySettings.check(policy, { providers: {} }).length, faults)
+    t.equal(commandAgeMs(effectivePolicy([policy], [], { name: 'shop' })), ms)
+  })
 }

@@ -1,7 +1,11 @@
-import { parseDuration } from '#api/duration.ts'
+import { COMMAND_AGE_MS } from '#api/commands.ts'
+import { formatDuration, parseDuration } from '#api/duration.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
 import { windowFaults } from '#policy/freeze.ts'
 import type { Finding, ObjectRule } from '#policy/rule.ts'
+
+/** Less, and a restart of the agent loses what was meant; clocks of nodes differ by seconds, too. */
+const MIN_COMMAND_AGE_MS = 60_000
 
 export const policySettings: ObjectRule<ClusterCanaryPolicy | CanaryPolicy> = {
   id: 'policy-settings',
@@ -9,9 +13,13 @@ export const policySettings: ObjectRule<ClusterCanaryPolicy | CanaryPolicy> = {
   why: 'A window or a limit that cannot be read protects nothing, and is believed to.',
   check({ spec }) {
     const findings: Finding[] = []
-    for (const name of ['minInterval', 'minAnalysis'] as const) {
+    for (const name of ['minInterval', 'minAnalysis', 'maxCommandAge'] as const) {
       const text = spec.limits?.[name]
       if (text !== undefined && parseDuration(text) === undefined) findings.push({ field: `spec.limits.${name}`, message: `"${text}" is no duration`, fix: 'write it like 30s' })
+    }
+    const age = parseDuration(spec.limits?.maxCommandAge ?? '')
+    if (age !== undefined && (age < MIN_COMMAND_AGE_MS || age > COMMAND_AGE_MS)) {
+      findings.push({ field: 'spec.limits.maxCommandAge', message: `${spec.limits?.maxCommandAge} is not between ${formatDuration(MIN_COMMAND_AGE_MS)} and ${formatDuration(COMMAND_AGE_MS)}`, fix: 'write it like 15m' })
     }
     for (const [i, window] of (spec.freeze ?? []).entries()) {
       for (const { part, message } of windowFaults(window)) {
