@@ -1,13 +1,16 @@
 import { commandAnnotation } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { AdmissionRules, RevisionChange } from '#admission/state.ts'
+import { withDefaults } from '#policy/defaults.ts'
 import type { EffectivePolicy } from '#policy/effective.ts'
+import { evaluate } from '#policy/evaluate.ts'
 import { withExemptions, type Subject } from '#policy/exemptions.ts'
 import { findingsUnder } from '#policy/findings-under.ts'
 import type { Governing } from '#policy/governing.ts'
 import { freezeFindings } from '#policy/holds.ts'
 import { POLICY_DEMANDS } from '#policy/registry.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
+import { analysisTooShortToTell } from '#policy/rules/analysis-too-short-to-tell.ts'
 import { retryInWords } from '#admission/words.ts'
 
 /** The rules as the policies of the namespace have them: severities, limits, requirements, freeze windows, exemptions. */
@@ -25,9 +28,18 @@ export function governedRules(governing: Governing, now: () => number): Admissio
       const namespace = change.target.metadata.namespace ?? ''
       const policy = governing.of(namespace)
       const subject: Subject = { namespace, canary: change.canary?.metadata.name ?? change.target.metadata.name, user: change.user }
-      return withExemptions([...freezeFindings(policy, subject, now()), ...knownBad(change, policy)], policy, subject, now())
+      return withExemptions([...freezeFindings(policy, subject, now()), ...knownBad(change, policy), ...blindAnalysis(change, policy)], policy, subject, now())
     },
   }
+}
+
+/** The change goes through an analysis that can tell nothing at the requests that were seen. Not the change's fault, so never a denial of it. */
+function blindAnalysis({ canary }: RevisionChange, policy: EffectivePolicy): readonly ReportedFinding[] {
+  if (!canary?.status?.gate?.traffic) return []
+  const judged = { ...canary, spec: withDefaults(canary.spec, policy.defaults) }
+  return evaluate([analysisTooShortToTell], judged, { providers: {} }, policy.severities).map((finding) => ({
+    ...finding, severity: finding.severity === 'deny' ? 'warn' : finding.severity, field: `canary/${canary.metadata.name} ${finding.field}`,
+  }))
 }
 
 const KNOWN_BAD = 'known-bad-revision'

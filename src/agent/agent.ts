@@ -10,7 +10,7 @@ import { createCaches, type Caches } from '#agent/caches.ts'
 import { createFailing } from '#agent/failing.ts'
 import { gateScaler, gateTarget } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
-import { withLastLook } from '#agent/last-look.ts'
+import { withLastLook, withTraffic } from '#agent/last-look.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
 import { NotYetKnown, observe, requestedRevision } from '#agent/observe.ts'
 import { judgeCommands, underPolicy } from '#agent/holding.ts'
@@ -24,6 +24,7 @@ import type { Telemetry } from '#agent/telemetry.ts'
 import { createTelling } from '#agent/telling.ts'
 import { createVigil } from '#agent/vigil.ts'
 import { createHookRounds } from '#hooks/rounds.ts'
+import type { Traffic } from '#judge/power.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { pause, realAfter, type After } from '#kube/clock.ts'
 import { isConflict } from '#kube/error.ts'
@@ -143,6 +144,7 @@ export function createAgent(options: AgentOptions): Agent {
     const context = { policies, authority, runs }
     let commands: readonly CommandSeen[] = []
     let checked: Check | undefined
+    let traffic: Traffic | undefined
     return {
       now,
       canary: (of) => {
@@ -156,7 +158,9 @@ export function createAgent(options: AgentOptions): Agent {
       },
       async look(canary, seen, why) {
         await judgeCommands(canary, commands, seen, now(), context)
-        return await vigil.look(canary, seen, why)
+        const looked = await vigil.look(canary, seen, why)
+        traffic = looked.judgement?.traffic
+        return looked
       },
       async measure(canary, seen) {
         const begunAt = now()
@@ -165,7 +169,7 @@ export function createAgent(options: AgentOptions): Agent {
         return checked
       },
       apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
-      saveStatus: (canary, status) => saved.save(canary, withLastLook(status, checked, now())),
+      saveStatus: (canary, status) => saved.save(canary, withTraffic(withLastLook(status, checked, now()), traffic, now())),
       async announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
         options.telemetry?.onTold(canary, item)

@@ -1,5 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
+import type { Traffic } from '#judge/power.ts'
 import type { Check } from '#rollout/decision.ts'
 import { timestamp, withGate } from '#rollout/status.ts'
 
@@ -19,6 +20,18 @@ export function withLastLook(status: CanaryStatus, check: Check | undefined, now
   const isKnown = metrics.length === known.length && metrics.every(({ name, trouble }, i) => known[i]?.name === name && known[i].trouble === trouble)
   if (isKnown) return status
   return withGate(status, { look: metrics.length === 0 ? undefined : { at: timestamp(now), metrics } })
+}
+
+/** Digits that mean something: with more, each look would be another. */
+const DIGITS = 2
+const rounded = (value: number): number => Number(value.toPrecision(DIGITS))
+
+/** The requests that were seen last, noted beside what is written anyway: whether an analysis can tell anything depends on them. Pure. */
+export function withTraffic(status: CanaryStatus, traffic: Traffic | undefined, now: number): CanaryStatus {
+  if (!traffic) return status
+  return withGate(status, {
+    traffic: { at: timestamp(now), requestsPerSecond: rounded(traffic.requestsPerSecond), failureRate: rounded(traffic.primaryRate), clumping: rounded(traffic.phi) },
+  })
 }
 
 /** A source that cannot be asked says nothing about the metric. */

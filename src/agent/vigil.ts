@@ -10,7 +10,7 @@ import { readEvidence, readMemory, writeEvidence, writeMemory } from '#agent/evi
 import type { Proxies } from '#agent/proxies.ts'
 import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig } from '#judge/config.ts'
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
-import { shortfall } from '#judge/power.ts'
+import { shortfall, type Traffic } from '#judge/power.ts'
 import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 import { hasEvidence, type JudgeState, type Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
@@ -20,7 +20,8 @@ import { isScrapedProxy, SCRAPED_PROXIES, traefikCounters } from '#metrics/proxy
 import { scrapePods, scrapeProxy, scrapeTargetOf, type ScrapePod, type ScrapeRound, type ScrapeSettings } from '#metrics/scrape.ts'
 import type { JudgementSeen, Seen } from '#rollout/decision.ts'
 import { TOO_SHORT } from '#rollout/judging.ts'
-import { planOf } from '#rollout/plan.ts'
+import { planOf, strategyOf } from '#rollout/plan.ts'
+import { plannedSteps } from '#rollout/power.ts'
 import { phaseOf } from '#rollout/status.ts'
 
 /**
@@ -181,7 +182,8 @@ function judgementOf(canary: Canary, watch: Watch, at: number): JudgementSeen | 
   const mode = judgeMode(canary.spec)
   if (!watch.judged || mode === 'off') return undefined
   const { last, record } = watch.judged
-  return { mode, verdict: last.verdict, words: wordsOf(last, watch.embedded, at), record, tooShort: tooShort(canary, watch, at) }
+  const traffic = trafficOf(canary, watch, at)
+  return { mode, verdict: last.verdict, words: wordsOf(last, watch.embedded, at), record, traffic, tooShort: traffic && tooShort(canary, watch.judged.config, traffic) }
 }
 
 /** The judge's reason, and the pod that is to blame when it is one of several. */
@@ -190,21 +192,25 @@ function wordsOf({ verdict, reason }: Judgement, embedded: EmbeddedState, nowMs:
   return bad ? `${reason}; ${badPodText(bad)}` : reason
 }
 
-/** Whether this analysis can tell a regression that matters at the traffic of its first seconds, by the errors. */
-function tooShort({ spec, status }: Canary, { judged, embedded, weight }: Watch, at: number): string | undefined {
+/** The requests of the last seconds under traffic, once there were enough of them. */
+function trafficOf({ spec }: Canary, { judged, embedded, weight }: Watch, at: number): Traffic | undefined {
   const [metric] = judged?.config.metrics ?? []
-  const plan = planOf(spec)
   const window = embedded.window.filter(({ atMs }) => atMs > at - TRAFFIC_SECONDS * 2_000)
   const seconds = window.reduce((sum, poll) => sum + poll.seconds, 0)
-  if (!judged || !metric || plan.strategy !== 'weighted' || weight === 0 || seconds < TRAFFIC_SECONDS || (status?.gate?.judge?.told ?? []).includes(TOO_SHORT)) return undefined
+  if (!judged || !metric || strategyOf(spec) !== 'weighted' || weight === 0 || seconds < TRAFFIC_SECONDS) return undefined
   const total = (count: (poll: (typeof window)[number]) => number): number => window.reduce((sum, poll) => sum + count(poll), 0)
   const primary = total((poll) => poll.primary.requests)
-  const traffic = {
+  return {
     requestsPerSecond: (primary + total((poll) => poll.canary.requests)) / seconds,
     primaryRate: primary === 0 ? 0 : total((poll) => poll.primary.failures) / primary,
     phi: judged.last.metrics[metric.name]?.phi ?? 1,
   }
-  return shortfall(metric, judged.config, traffic, plan.steps.map((step) => ({ weight: step.weight, seconds: step.intervalMs / 1_000 })))
+}
+
+/** Whether this analysis can tell a regression that matters at this traffic, by the errors. Told once in a run. */
+function tooShort({ spec, status }: Canary, config: JudgeConfig, traffic: Traffic): string | undefined {
+  const [metric] = config.metrics
+  return metric && !(status?.gate?.judge?.told ?? []).includes(TOO_SHORT) ? shortfall(metric, config, traffic, plannedSteps(planOf(spec))) : undefined
 }
 
 /** Seconds that some metric of this Canary looks back; ten minutes at least, so that a change of settings in mid-run finds its data. */

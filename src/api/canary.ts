@@ -241,6 +241,12 @@ const GateStatus = Type.Object({
   look: Type.Optional(Type.Object({
     at: Type.String(), metrics: Type.Array(Type.Object({ name: Type.String(), trouble: oneOf(['no-data', 'primary-fails']) }), { maxItems: 100 }),
   }, { description: 'What was wrong with the metrics themselves at the last check, for admission to warn of.' })),
+  traffic: Type.Optional(Type.Object({
+    at: Type.String(),
+    requestsPerSecond: Type.Number({ description: 'Of both arms together.' }),
+    failureRate: Type.Number({ description: 'Share of the primary\'s requests that failed, 0 to 1.' }),
+    clumping: Type.Number({ description: 'How many failures come together, 1 and more.' }),
+  }, { description: 'The requests that the last run saw, for admission to warn of an analysis that is too short to tell anything by so many.' })),
   leaderEpoch: Type.Optional(Type.Integer()),
   judge: Type.Optional(Type.Object({
     verdict: text('What the judge said last.'),

@@ -24,11 +24,25 @@ export function termsFor(metric: JudgedMetric, config: JudgeConfig, traffic: Tra
 /** Steps whose weight leaves a primary to compare with. */
 export const comparing = (steps: readonly PlannedStep[]): readonly PlannedStep[] => steps.filter(({ weight }) => weight > 0 && weight < ALONE_WEIGHT)
 
+/** What is missing for steps to tell a canary with twice its limit. */
+export type Shortfall = {
+  readonly requestsPerSecond: number
+  /** Of a canary that should be told, and of the primary: `98 %`. */
+  readonly success: { readonly canary: string; readonly primary: string }
+  /** Highest weight with a primary beside it (percent). */
+  readonly most: number
+  /** At that weight; Infinity: no time would do. */
+  readonly neededSeconds: number
+  readonly seconds: number
+  /** Intervals so many times as long would do. */
+  readonly factor: number
+}
+
 /**
  * Why these steps cannot tell a canary with twice its limit, and what would; undefined where they can, or where the primary itself is so
  * near the limit that no time would do. `metric`: one with a limit.
  */
-export function shortfall(metric: JudgedMetric, config: JudgeConfig, traffic: Traffic, all: readonly PlannedStep[]): string | undefined {
+export function shortfallOf(metric: JudgedMetric, config: JudgeConfig, traffic: Traffic, all: readonly PlannedStep[]): Shortfall | undefined {
   const steps = comparing(all)
   const { limit } = metric
   const [first] = steps
@@ -40,11 +54,23 @@ export function shortfall(metric: JudgedMetric, config: JudgeConfig, traffic: Tr
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0)
   const most = Math.max(...steps.map(({ weight }) => weight))
   const needed = planDetection({ ...terms, weight: most })
+  return {
+    requestsPerSecond: traffic.requestsPerSecond, success: { canary: success(terms.canaryRate), primary: success(traffic.primaryRate) },
+    most, neededSeconds: needed.kind === 'after' ? needed.medianSeconds : Infinity, seconds, factor,
+  }
+}
+
+/** The same in one sentence, with what is told and which weight would do as well. */
+export function shortfall(metric: JudgedMetric, config: JudgeConfig, traffic: Traffic, all: readonly PlannedStep[]): string | undefined {
+  const found = shortfallOf(metric, config, traffic, all)
+  if (!found) return undefined
+  const { requestsPerSecond, success: { canary, primary }, most, neededSeconds, seconds, factor } = found
+  const terms = termsFor(metric, config, traffic)
+  const least = smallestTold(terms, comparing(all))
   const weight = weightFor(terms, seconds)
-  const least = smallestTold(terms, steps)
   return [
-    `at ${rateText(traffic.requestsPerSecond)} requests/s, telling ${success(terms.canaryRate)} success from the primary's ${success(traffic.primaryRate)}`,
-    ` needs about ${needed.kind === 'after' ? time(needed.medianSeconds) : 'forever'} of ${most} % weight, and this analysis lasts ${time(seconds)} in all`,
+    `at ${rateText(requestsPerSecond)} requests/s, telling ${canary} success from the primary's ${primary}`,
+    ` needs about ${roughTime(neededSeconds)} of ${most} % weight, and this analysis lasts ${roughTime(seconds)} in all`,
     least === undefined ? ': it can tell nothing' : `: it tells from ${percent(least)} errors on`,
     `; ${[...(weight === undefined || weight <= most ? [] : [`weight ${weight} %`]), `an interval ${Math.ceil(factor)} times as long`].join(', or ')} would do`,
   ].join('')
@@ -55,7 +81,8 @@ const success = (rate: number): string => `${Number((100 * (1 - rate)).toPrecisi
 const rateText = (value: number): string => (value >= 10 ? String(Math.round(value)) : String(Number(value.toPrecision(2))))
 
 /** `285m`, `2h30m`: no finer than the formula is. */
-function time(seconds: number): string {
+export function roughTime(seconds: number): string {
+  if (seconds === Infinity) return 'forever'
   const unit = seconds >= 600 ? 60 : 1
   return formatDuration(Math.round(seconds / unit) * unit * 1_000) || '0s'
 }

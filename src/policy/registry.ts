@@ -12,6 +12,7 @@ import { templateSyntax } from '#policy/object-rules/template-syntax.ts'
 import { alertProviderExists } from '#policy/rules/alert-provider-exists.ts'
 import { alertSeverity } from '#policy/rules/alert-severity.ts'
 import { analysisPresent } from '#policy/rules/analysis-present.ts'
+import { analysisTooShortToTell } from '#policy/rules/analysis-too-short-to-tell.ts'
 import { autoscalerReplicas } from '#policy/rules/autoscaler-replicas.ts'
 import { autoscalerTarget } from '#policy/rules/autoscaler-target.ts'
 import { baselineUnsupported } from '#policy/rules/baseline-unsupported.ts'
@@ -141,6 +142,7 @@ export const RULES: readonly Rule[] = [
   metricThreshold,
   metricWindowMixesSteps,
   metricWithoutData,
+  analysisTooShortToTell,
   metricsServerAddress,
   mirrorProvider,
   mirrorWeightAlone,

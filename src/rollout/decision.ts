@@ -3,6 +3,7 @@ import type { CheckedMetric } from '#api/measurement.ts'
 import type { Actor } from '#api/commands.ts'
 import type { Command, Role } from '#api/names.ts'
 import type { Routes } from '#api/routes.ts'
+import type { Traffic } from '#judge/power.ts'
 
 /** What the agent saw when it last looked: facts out of caches, nothing decided. */
 export type Seen = {
@@ -59,6 +60,8 @@ export type JudgementSeen = {
   readonly record?: { readonly state: string; readonly memory: string }
   /** Why this analysis cannot tell a regression that matters, as far as is known by now. */
   readonly tooShort?: string | undefined
+  /** Of the last seconds, once there were enough of them. */
+  readonly traffic?: Traffic | undefined
 }
 
 /** A hook to be called; `phase` goes into its payload. */

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { ClusterCanaryPolicy } from '#api/policies.ts'
+import { warningsOf } from '#admission/answer.ts'
 import { signaturesOf, signCommands } from '#admission/commands.ts'
 import { governedRules } from '#admission/governed.ts'
 import { judge } from '#admission/hooks.ts'
@@ -79,9 +80,10 @@ test('a policy\'s severities, limits, defaults and exemptions decide about a Can
   t.strictSame(found({ rules: { 'no-alerts': 'deny' }, ...exempt }), ['no-alerts: warn'])
 })
 
+const JUDGED = { analysis: { interval: '1m', threshold: 5, stepWeight: 10, maxWeight: 50, metrics: [{ name: 'request-success-rate', interval: '1m', thresholdRange: { min: 99 } }] } }
 const change = (spec: object, status?: object, annotations?: Readonly<Record<string, string>>) => rules(spec).change({
   target: workload({ image: 'cart:2.4' }), old: workload(), revision: '1bad', user: ALICE,
-  canary: { ...canary({}, {}, annotations), ...(status ? { status } : {}) } as ReturnType<typeof canary>,
+  canary: { ...canary({}, JUDGED, annotations), ...(status ? { status } : {}) } as ReturnType<typeof canary>,
 }).map(({ rule, severity }) => `${rule}: ${severity}`)
 const BAD = { gate: { rolledBackRevision: '1bad', reason: 'it failed' } }
 test('a revision that was rolled back is refused where a policy says so, until it is retried', async (t) => {
@@ -96,6 +98,18 @@ test('a freeze window speaks at the change', async (t) => {
   t.strictSame(change(freeze({})), ['freeze-window: warn'])
   t.strictSame(change(freeze({ mode: 'deny' })), ['freeze-window: deny'])
   t.strictSame(change(freeze({ severity: 'audit' })), ['freeze-window: audit'])
+})
+
+const QUIET = { gate: { traffic: { at: '2026-11-21T12:00:00.000Z', requestsPerSecond: 0.5, failureRate: 0.002, clumping: 1 } } }
+test('a change whose analysis can tell nothing at the requests that were seen is warned about, and never refused for it', async (t) => {
+  t.strictSame(change({}, QUIET), ['analysis-too-short-to-tell: warn'])
+  t.strictSame(change({ rules: { 'analysis-too-short-to-tell': 'deny' } }, QUIET), ['analysis-too-short-to-tell: warn'])
+  t.strictSame(change({ rules: { 'analysis-too-short-to-tell': 'off' } }, QUIET), [])
+  t.strictSame(change({}, { gate: { traffic: { ...QUIET.gate.traffic, requestsPerSecond: 5_000 } } }), [])
+  const [finding] = rules({}).change({ target: workload({ image: 'cart:2.4' }), old: workload(), revision: '1', user: ALICE, canary: { ...canary({}, JUDGED), status: QUIET } })
+  const [warning = ''] = warningsOf(finding ? [finding] : [])
+  t.match(warning, /^CanaryGate: canary\/cart spec\.analysis\.interval: cannot tell 98 % success from the primary's 99\.8 %: 30 requests a minute need .* \(seen 2026-11-21\); use an interval of \S+ or more \[analysis-too-short-to-tell\]$/)
+  t.ok(warning.length <= 256, `${warning.length} characters, so that none is cut`)
 })
 
 test('what is only counted stands in the audit log, not on the terminal', async (t) => {

@@ -158,6 +158,7 @@ test('an equal canary is not rolled back by the judge', async (t) => {
   world.setImage('cart:2')
   await world.run()
   t.match(summary(world), { phase: 'Succeeded', primary: 'cart:2' })
+  t.match(world.status().gate?.traffic, { requestsPerSecond: Number, failureRate: 0.01 }, 'what it saw is there for the next one')
 })
 
 /** Milliseconds from the first weight to the rollback of a canary that fails three times as often as the primary. */

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { withLastLook } from '#agent/last-look.ts'
+import { withLastLook, withTraffic } from '#agent/last-look.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
 
 const NOW = Date.parse('2026-11-21T12:00:00Z')
@@ -26,4 +26,10 @@ test('where nothing changed, or nothing was asked, the status is the very same',
   for (const status of [{}, noted({ name: 'a', trouble: 'no-data' } as const)]) t.equal(withLastLook(status, undefined, NOW), status)
   const status = {}
   t.equal(withLastLook(status, { metrics: [value] }, NOW), status)
+})
+
+test('the requests that were seen are noted with two digits, and stay when nobody looks', async (t) => {
+  const status = withTraffic({ gate: { step: 1 } }, { requestsPerSecond: 12.345, primaryRate: 0.001_234, phi: 1 }, NOW)
+  t.strictSame(status, { gate: { step: 1, traffic: { at: AT, requestsPerSecond: 12, failureRate: 0.0012, clumping: 1 } } })
+  t.equal(withTraffic(status, undefined, NOW + 1_000), status)
 })

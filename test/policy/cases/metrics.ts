@@ -9,6 +9,9 @@ const own = (more: object) => metrics({ name: 'budget', interval: '1m', threshol
 /** As it is stored, with what the agent saw of its metrics last. */
 const looked = (troubles: NonNullable<NonNullable<NonNullable<Canary['status']>['gate']>['look']>['metrics']): Canary =>
   ({ ...canaryOf(), status: { gate: { look: { at: '2026-11-21T12:00:00.000Z', metrics: troubles } } } })
+/** The same after a run at so many requests a second. */
+const served = (requestsPerSecond: number, failureRate = 0.002): Canary =>
+  ({ ...canaryOf(), status: { gate: { traffic: { at: '2026-11-21T12:00:00.000Z', requestsPerSecond, failureRate, clumping: 1 } } } })
 const templateRef = { name: 'budget', namespace: 'platform' }
 const template = (query: string, provider: object = { type: 'prometheus', address: 'http://prometheus.test' }) =>
   objectOf('flagger.app/v1beta1', 'MetricTemplate', 'budget', { spec: { provider, query } }, 'platform')
@@ -151,6 +154,19 @@ export const metricCases: Readonly<Record<string, Cases>> = {
   'primary-fails-metric': {
     valid: [{ name: 'nobody has looked yet' }, { name: 'the canary alone failed', context: { old: looked([]) } }],
     invalid: [{ name: 'what serves does not meet the bound', context: { old: looked([{ name: 'request-success-rate', trouble: 'primary-fails' }]) }, fields: ['spec.analysis.metrics[0]'] }],
+  },
+  'analysis-too-short-to-tell': {
+    valid: [
+      { name: 'nobody has seen its requests yet', context: { old: canaryOf() } },
+      { name: 'plenty of requests', context: { old: served(1_000) } },
+      { name: 'few requests, and the time for them', analysis: { interval: '3h' }, context: { old: served(2) } },
+      { name: 'nothing is compared', spec: { gate: { judge: { mode: 'off' } } }, context: { old: served(2) } },
+      { name: 'no time would do beside a primary at its limit', context: { old: served(2, 0.02) } },
+    ],
+    invalid: [
+      { name: 'two requests a second', context: { old: served(2) }, fields: ['spec.analysis.interval'], severity: 'warn' },
+      { name: 'steps of their own length', analysis: { stepWeight: undefined, maxWeight: undefined }, spec: { gate: { steps: [{ weight: 5, interval: '1m' }, { weight: 20, interval: '2m' }] } }, context: { old: served(20) }, fields: ['spec.analysis.interval'] },
+    ],
   },
   'metrics-server-address': {
     valid: [{ name: 'a URL', spec: { metricsServer: 'http://prometheus.monitoring:9090' } }],
