@@ -1,6 +1,7 @@
-import type { Canary } from '#api/canary.ts'
+import type { Canary, CanarySpec } from '#api/canary.ts'
 import type { Workload } from '#api/objects.ts'
 import { ANNOTATION_OPT_OUT, commandAnnotation } from '#api/names.ts'
+import { planInWords } from '#rollout/plan.ts'
 
 /** What the warnings say. One line of at most 256 characters each: the part that matters comes first. */
 
@@ -28,6 +29,15 @@ function shortImage(image: string): string {
   const last = image.slice(image.lastIndexOf('/') + 1)
   const [tagged = '', digest] = last.split('@')
   return digest === undefined || tagged.includes(':') ? tagged : `${tagged}@${digest.slice(0, 'sha256:'.length + DIGEST_HEX_DIGITS)}`
+}
+
+const plans = new WeakMap<CanarySpec, string>()
+
+/** The plan of a spec; put in words once, since specs come from a cache and each change of their targets is told it. */
+export function plannedInWords(spec: CanarySpec): string {
+  const words = plans.get(spec) ?? planInWords(spec)
+  plans.set(spec, words)
+  return words
 }
 
 /** Where the plan comes from: the user's own Canary, or the policy that gates the namespace. */

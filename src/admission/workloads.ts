@@ -5,7 +5,6 @@ import {
 } from '#api/names.ts'
 import type { Workload } from '#api/objects.ts'
 import { revisionOf, templateRevisionOf } from '#api/revision.ts'
-import { planInWords } from '#rollout/plan.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
 import { warningsOf } from '#admission/answer.ts'
 import { signaturesOf } from '#admission/commands.ts'
@@ -16,7 +15,7 @@ import {
   annotationOf, failedBecause, isAdopted, isExcluded, isFailed, isHeld, isOptedOut, isPending, isServing, isWorkload, PASSED, PENDING,
   roleOf, templateChange, type TemplateChange,
 } from '#admission/target.ts'
-import { changeInWords, nameOf, originInWords, optOutInWords, retryInWords } from '#admission/words.ts'
+import { changeInWords, nameOf, originInWords, optOutInWords, plannedInWords, retryInWords } from '#admission/words.ts'
 
 export type WorkloadContext = {
   /** The Canary whose `targetRef` is this workload. */
@@ -220,7 +219,7 @@ function verdictOn(revision: string, update: Update): { readonly gate: string; r
   const held = `CanaryGate: ${what} is held as revision ${revision}`
   const origin = originInWords(canary, policyName)
   if (spec.suspend) return { gate: PENDING, warnings: [`${held}; nothing starts while ${origin} is suspended (spec.suspend)`] }
-  const warnings = [`${held}; ${planInWords(spec)} ${origin}`]
+  const warnings = [`${held}; ${plannedInWords(spec)} ${origin}`]
   const superseded = annotationOf(old, ANNOTATION_REVISION)
   if (isPending(old) && superseded !== undefined && superseded !== revision) {
     warnings.push(`CanaryGate: the analysis of revision ${superseded} ends; this one replaces it`)
@@ -282,7 +281,7 @@ function adoptionWarnings({ kind, name, namespace, old, context: { canary, defau
   if (kind !== 'Deployment') {
     return [`CanaryGate: ${what} is revision ${revision}, but ${name} is not adopted yet and a DaemonSet cannot be held: it rolls out now ${origin}`]
   }
-  const warnings = [`CanaryGate: ${what} is held as revision ${revision}; ${planInWords(canary?.spec ?? defaults)} ${origin}`]
+  const warnings = [`CanaryGate: ${what} is held as revision ${revision}; ${plannedInWords(canary?.spec ?? defaults)} ${origin}`]
   if (!isHeld(old)) {
     warnings.push(`CanaryGate: first change of ${name}: it is adopted first, paused until its primary serves; to leave it alone: ${optOutInWords(namespace, name)}`)
   }
