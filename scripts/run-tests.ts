@@ -16,8 +16,8 @@ const OLDEST_NODE = 24
 const CLUSTER_FILE_SECONDS = 900
 /** Only run by name, or by `make test-long`. */
 const LONG = 'test/cluster/long/'
-/** They wait for pods and intervals most of their time. */
-const CLUSTER_FILES_AT_ONCE = 3
+/** They wait for pods and intervals most of their time, and each has several tests under way: more would starve two cores. */
+const CLUSTER_FILES_AT_ONCE = 2
 const isOnCluster = (file: string): boolean => file.startsWith('test/cluster/')
 const isBesideOthers = (file: string): boolean => isOnCluster(file) && readFileSync(file, 'utf8').includes('await beginBesideOthers(t)')
 

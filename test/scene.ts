@@ -89,7 +89,7 @@ export function client(): Promise<KubeClient> {
 }
 
 /** Waits until the answer is neither undefined nor false, and returns it; an error that says what was waited for when time is up. */
-export async function waitFor<T>(what: string, look: () => Promise<T | undefined | false>, seconds: number, everyMs = 100): Promise<T> {
+export async function waitFor<T>(what: string, look: () => Promise<T | undefined | false>, seconds: number, everyMs = 200): Promise<T> {
   const endAt = performance.now() + seconds * 1_000
   for (;;) {
     const found = await look()
@@ -211,7 +211,7 @@ export function shop(ns: string, { image = 'shop:1.0', replicas = 1, host, preSt
   const container = {
     name: 'cart', image, imagePullPolicy: 'IfNotPresent',
     ports: [{ name: 'http', containerPort: 8080 }],
-    readinessProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 1 },
+    readinessProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 1, timeoutSeconds: 3 },
     ...(preStopSeconds > 0 ? { lifecycle: { preStop: { sleep: { seconds: preStopSeconds } } } } : {}),
     resources: { requests: { cpu: '1m', memory: '8Mi' } },
     ...(Object.keys(env).length > 0 ? { env: Object.entries(env).map(([name, value]) => ({ name, value })) } : {}),

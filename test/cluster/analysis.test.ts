@@ -11,7 +11,7 @@ import { createInbox, serve, type Inbox } from './receivers.ts'
 /** Analysis as users and people on call meet it: gates, load, alerts, outages, and a metrics server that has a bad day. */
 await beginBesideOthers(t)
 // They mostly wait, but two cores start only so many pods at a time.
-t.jobs = 4
+t.jobs = 3
 
 /** Longest wait for what takes seconds on an idle machine. */
 const PATIENCE_SECONDS = 120

@@ -10,7 +10,7 @@ import {
 /** What users get while releases go on: every strategy through a real router, measured where the users are. */
 await beginBesideOthers(t)
 // Each scene has its own namespace and users, and mostly waits.
-t.jobs = 4
+t.jobs = 3
 
 const RATE = 30
 const PRE_STOP_SECONDS = 3

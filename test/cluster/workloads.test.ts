@@ -6,7 +6,7 @@ import { applyYaml, beginBesideOthers, canary, client, deployment, deployShop, e
 
 /** What a target brings along: configs, autoscalers, other kinds of workloads. Side by side, as each waits for pods most of the time. */
 await beginBesideOthers(t)
-t.jobs = 4
+t.jobs = 3
 
 const ANALYSIS = { interval: '2s', threshold: 2, stepWeights: [50] }
 /** An HPA controller looks every 15 s. */
