@@ -49,7 +49,8 @@ claim_slot() {
   die "all $SLOT_COUNT slots are taken: see $SLOTS_DIR"
 }
 
-# The kubelet wants its root cgroup to exist, in each hierarchy of version 1 or in the one of version 2.
+# The kubelet wants its root cgroup to exist, in each hierarchy of version 1 or in the one of version 2. All pods together weigh ten times
+# what a cgroup does by itself: beside this machine's processes, each of which weighs as much as that, they would starve.
 make_cgroups() {
   local hierarchy
   if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
@@ -58,6 +59,7 @@ make_cgroups() {
       echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
       echo "+$controller" >"/sys/fs/cgroup/$CGROUP/cgroup.subtree_control" || true
     done
+    echo 1000 >"/sys/fs/cgroup/$CGROUP/cpu.weight" || true
     return
   fi
   for hierarchy in /sys/fs/cgroup/*/; do
@@ -67,6 +69,7 @@ make_cgroups() {
   for file in cpuset.cpus cpuset.mems; do
     [[ ! -e /sys/fs/cgroup/cpuset/$file ]] || cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$CGROUP/$file"
   done
+  [[ ! -e /sys/fs/cgroup/cpu/$CGROUP/cpu.shares ]] || echo 10240 >"/sys/fs/cgroup/cpu/$CGROUP/cpu.shares"
 }
 
 start_namespaces() {
