@@ -33,14 +33,21 @@ export async function measureReaction(kubeconfig: string, changes: number, runs:
     report('one write -> its own watch event', echoes)
     console.log(`ratio of the medians: ${(quantile(reactions, 0.5) / quantile(echoes, 0.5)).toFixed(1)}; budget: p99 <= 150 ms`)
     const over: number[] = []
-    while (over.length < runs) over.push(await oneRun(client, 'whole', over.length))
+    while (over.length < runs) {
+      await atRest(client, 'whole')
+      over.push(await oneRun(client, 'whole', over.length))
+    }
     report(`a run beyond ${STEPS.count} x ${STEPS.intervalSeconds} s and its pod starts`, over)
     console.log('budget: 1000 ms')
   })
 }
 
-const atRest = (client: KubeClient, name: string): Promise<void> =>
-  until(async () => ['Initialized', 'Succeeded'].includes(await phase(client, NAMESPACE, name)), `${name} is at rest`, LONGEST_RUN_MS)
+/** Nothing is under way, and the last run's pods are gone: pods of another revision would first have to leave the endpoints. */
+const atRest = (client: KubeClient, name: string): Promise<void> => until(async () => {
+  if (!['Initialized', 'Succeeded'].includes(await phase(client, NAMESPACE, name))) return false
+  const canary = await client.get<Workload>({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: canaryName(name) })
+  return (canary?.spec.replicas ?? 0) === 0 && (canary?.status?.replicas ?? 0) === 0
+}, `${name} is at rest`, LONGEST_RUN_MS)
 
 const change = (client: KubeClient, name: string, run: number): Promise<KubeObject> => client.patch(
   { apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name }, { spec: { template: { metadata: { annotations: { 'bench/run': `${run}-${Date.now()}` } } } } }, 'strategic',

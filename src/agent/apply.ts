@@ -28,6 +28,8 @@ export type ApplyContext = {
   readonly client: KubeClient
   readonly caches: Caches
   readonly provider: TrafficProvider
+  /** Snapshots taken in this turn, by name: the watch has yet to bring them. */
+  readonly taken?: Map<string, KubeObject>
 }
 
 /** Effects upon workloads and what belongs to them. Where the target is a Service there are none: its copies stand for them, and itself is left alone. */
@@ -229,9 +231,9 @@ async function retirePrimary(canary: Canary, { client, caches }: ApplyContext): 
 }
 
 /** The template exactly as it was admitted, and what it referred to; thrown if nobody knows it any more. */
-async function admitted(canary: Canary, revision: string, { client, caches }: ApplyContext): Promise<Admitted> {
+async function admitted(canary: Canary, revision: string, { client, caches, taken }: ApplyContext): Promise<Admitted> {
   const ref = snapshotRef(canary, revision)
-  const snapshot = caches.reader.get(ref) ?? (await client.get(ref))
+  const snapshot = caches.reader.get(ref) ?? taken?.get(ref.name) ?? (await client.get(ref))
   const template = templateOf(snapshot)
   if (!template) throw new Error(`snapshot ${ref.name} is gone: revision ${revision} cannot be deployed`)
   return { template, configs: configsOf(snapshot) }
@@ -254,7 +256,8 @@ async function takeSnapshot(canary: Canary, revision: string, context: ApplyCont
   if (!found) throw new Error(`no template of revision ${revision} is left: the target has moved on`)
   const { template, configs } = found
   try {
-    await client.create(renderSnapshot(canary, template, revision, nextOrder(storedSnapshots(canary, caches)), configs), { fieldManager: FIELD_MANAGER })
+    const snapshot = await client.create(renderSnapshot(canary, template, revision, nextOrder(storedSnapshots(canary, caches)), configs), { fieldManager: FIELD_MANAGER })
+    context.taken?.set(snapshot.metadata.name, snapshot)
   } catch (err) {
     if (!isConflict(err)) throw err // 409: it exists, and a snapshot never changes
   }
