@@ -33,6 +33,7 @@ import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
 import type { Destination } from '#notify/provider.ts'
 import { gatedSpec } from '#policy/defaults.ts'
 import type { Check, CommandSeen } from '#rollout/decision.ts'
+import { providerFor } from '#traffic/registry.ts'
 
 export type AgentOptions = {
   readonly client: KubeClient
@@ -289,7 +290,7 @@ function hindrancesOf(canary: Canary, caches: Caches, defaultProvider: string): 
     message: `the agent may not read ${kind}s in namespace ${namespace}: changes of those that ${targetRef.name} refers to are not gated; to have them tracked: ` +
       `kubectl -n ${namespace} create rolebinding canarygate-configs --clusterrole=canarygate-secret-tracker --serviceaccount=canarygate:canarygate-agent`,
   }))
-  const isUnsplit = isServiceTarget(canary) && (canary.spec.provider ?? defaultProvider) === 'kubernetes'
+  const isUnsplit = isServiceTarget(canary) && providerFor(canary.spec.provider ?? defaultProvider)?.supports.services === false
   const isScalerMissing = autoscalerRef !== undefined && scalerOf(canary, caches) === undefined
   return [...unreadable, ...(isUnsplit ? [{
     reason: 'CanaryUnsupported', message: `spec.targetRef: requests to Service ${targetRef.name} can only be split by a router; use provider traefik or gatewayapi:v1`,

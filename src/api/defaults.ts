@@ -9,5 +9,6 @@ export const DEFAULT_REVISION_HISTORY_LIMIT = 10
 /** Name of the apex Service, the base of every generated Service and route. */
 export const apexName = (canary: Pick<Canary, 'spec'>): string => canary.spec.service?.name ?? canary.spec.targetRef.name
 
-/** A core Service is what is released: requests are moved, and no pods. A Knative Service is another thing. */
-export const isServiceTarget = ({ spec: { targetRef } }: Pick<Canary, 'spec'>): boolean => targetRef.kind === 'Service' && !targetRef.apiVersion.includes('/')
+export const isKnativeTarget = ({ spec: { targetRef } }: Pick<Canary, 'spec'>): boolean => targetRef.kind === 'Service' && targetRef.apiVersion.startsWith('serving.knative.dev/')
+/** A core Service, whatever else its `apiVersion` says, is what is released: requests are moved, and no pods. */
+export const isServiceTarget = (canary: Pick<Canary, 'spec'>): boolean => canary.spec.targetRef.kind === 'Service' && !isKnativeTarget(canary)

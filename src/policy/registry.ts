@@ -74,6 +74,7 @@ import { requestDurationBounds } from '#policy/rules/request-duration-bounds.ts'
 import { requestDurationUnits } from '#policy/rules/request-duration-units.ts'
 import { revertOnDeletion } from '#policy/rules/revert-on-deletion.ts'
 import { servicePort } from '#policy/rules/service-port.ts'
+import { serviceTarget } from '#policy/rules/service-target.ts'
 import { serviceTimeouts } from '#policy/rules/service-timeouts.ts'
 import { sessionAffinity } from '#policy/rules/session-affinity.ts'
 import { shortAnalysis } from '#policy/rules/short-analysis.ts'
@@ -160,6 +161,7 @@ export const RULES: readonly Rule[] = [
   requestDurationUnits,
   revertOnDeletion,
   servicePort,
+  serviceTarget,
   serviceTimeouts,
   sessionAffinity,
   shortAnalysis,

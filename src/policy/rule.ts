@@ -24,6 +24,8 @@ export type ProviderCapabilities = {
   readonly mirror: boolean
   readonly match: boolean
   readonly sessionAffinity: boolean
+  /** Requests to a core Service of the user's can be split (`targetRef.kind: Service`). */
+  readonly services: boolean
 }
 
 /** What a rule may look at besides the Canary itself. */

@@ -40,7 +40,7 @@ function gatewayApi(name: string, version: Version): TrafficProvider {
   const apiVersion = `${GATEWAY_GROUP}/${version}`
   return {
     name,
-    supports: { weights: true, mirror: true, match: true, sessionAffinity: true },
+    supports: { weights: true, mirror: true, match: true, sessionAffinity: true, services: true },
     watches: [{ apiVersion, kind: 'HTTPRoute' }, { apiVersion, kind: 'Gateway' }, { apiVersion, kind: 'GatewayClass' }],
     // "Accepted" is said before the data plane has it; measured up to 0.14 s with Traefik, whose throttle time of 2 s may come on top.
     settleMs: 2_500,

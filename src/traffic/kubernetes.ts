@@ -14,7 +14,7 @@ import type { TrafficProvider } from '#traffic/provider.ts'
  */
 export const kubernetes: TrafficProvider = {
   name: 'kubernetes',
-  supports: { weights: true, mirror: false, match: false, sessionAffinity: false },
+  supports: { weights: true, mirror: false, match: false, sessionAffinity: false, services: false },
   watches: [{ apiVersion: 'v1', kind: 'Service' }, { apiVersion: 'apps/v1', kind: 'Deployment' }, { apiVersion: 'apps/v1', kind: 'DaemonSet' }],
   // kube-proxy writes its rules at most once a second by default, and the endpoints controller batches before it.
   settleMs: 2_000,

@@ -15,6 +15,8 @@ export type TrafficProvider = {
     /** Requests are chosen by header or cookie (A/B). */
     readonly match: boolean
     readonly sessionAffinity: boolean
+    /** Requests to a core Service of the user's can be split (`targetRef.kind: Service`). */
+    readonly services: boolean
   }
   /** Watched, so that foreign edits and the router's answers arrive as events. */
   readonly watches: readonly Kind[]

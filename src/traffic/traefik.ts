@@ -28,7 +28,7 @@ type TraefikService = KubeObject & { readonly spec: { readonly weighted?: { read
  */
 export const traefik: TrafficProvider = {
   name: 'traefik',
-  supports: { weights: true, mirror: true, match: true, sessionAffinity: false },
+  supports: { weights: true, mirror: true, match: true, sessionAffinity: false, services: true },
   watches: API_VERSIONS.flatMap((apiVersion) => [{ apiVersion, kind: 'IngressRoute' }, { apiVersion, kind: 'TraefikService' }]),
   // Traefik takes a second change within its throttle time, 2 s by default, only at its end; measured up to 0.5 s besides.
   settleMs: 2_500,

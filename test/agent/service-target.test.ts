@@ -6,7 +6,7 @@ const { test } = t
 const targetRef = { apiVersion: 'v1', kind: 'Service', name: 'cart' } as const
 
 /** Two shops of the user's own, and the Service `cart` that names the one which serves. */
-async function adopted(analysis: object = {}): Promise<World> {
+async function adopted(analysis: object = {}, apiVersion = 'v1'): Promise<World> {
   const world = createWorld()
   const [blue, green] = ['blue', 'green'].map((name) => cart({ name, image: `cart:${name}` })[0]) as [KubeObject, KubeObject]
   const service: KubeObject = {
@@ -15,7 +15,7 @@ async function adopted(analysis: object = {}): Promise<World> {
   }
   world.fake.seed(blue, green, service, ingressRoute())
   await world.run()
-  world.fake.seed(canary({ spec: { provider: 'traefik', targetRef }, analysis }))
+  world.fake.seed(canary({ spec: { provider: 'traefik', targetRef: { ...targetRef, apiVersion } }, analysis }))
   await world.start()
   await world.run()
   return world
@@ -74,4 +74,22 @@ test('at rest nothing is asked and nothing written', async (t) => {
   world.edit('Service', 'cart', (object) => ({ ...object, metadata: { ...object.metadata, annotations: { note: 'x' } } }), 'kubectl')
   await world.run()
   t.same(world.fake.calls.filter(({ verb }) => verb !== 'watch'), [])
+})
+
+test('its apiVersion may say anything, as with Flagger', async (t) => {
+  const world = await adopted({}, 'core/v1')
+  t.match(services(world), [{ name: 'cart-primary' }])
+})
+
+test('an A/B test chooses among the requests to a Service', async (t) => {
+  const world = await adopted({ stepWeights: undefined, iterations: 2, match: [{ headers: { 'x-user': { exact: 'insider' } } }] })
+  point(world, 'green')
+  await world.run({ until: () => (world.status().iterations ?? 0) > 0 })
+  t.match(world.fake.object(TRAEFIK, 'IngressRoute', `${NAMESPACE}/cart`)?.['spec'], { routes: [
+    { match: '(Host(`cart.test`)) && (Header(`x-user`, `insider`))', services: [{ name: 'cart-primary', weight: 0 }, { name: 'cart-canary', weight: 100 }] },
+    { services: [{ name: 'cart-primary' }] },
+  ] })
+  await world.run()
+  t.equal(world.status().phase, 'Succeeded')
+  t.match(services(world), [{ name: 'cart-primary' }])
 })

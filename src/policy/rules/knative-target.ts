@@ -1,3 +1,4 @@
+import { isKnativeTarget } from '#api/defaults.ts'
 import { providerOf } from '#policy/traffic-provider.ts'
 import type { Finding, Rule } from '#policy/rule.ts'
 
@@ -8,7 +9,7 @@ export const knativeTarget: Rule = {
   covers: ['10.10', '1.8.14'],
   check(canary, context) {
     const { targetRef, autoscalerRef } = canary.spec
-    const isTarget = targetRef.kind === 'Service' && targetRef.apiVersion.startsWith('serving.knative.dev/')
+    const isTarget = isKnativeTarget(canary)
     const provider = providerOf(canary, context)
     const isProvider = provider === 'knative'
     const findings: Finding[] = []

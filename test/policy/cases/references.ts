@@ -3,6 +3,7 @@ import { canaryOf, clusterOf, objectOf, workloadOf, type Cases } from '../canari
 const ref = (name: string, kind = 'Deployment') => ({ targetRef: { apiVersion: 'apps/v1', kind, name } })
 const hpa = (name: string, scaled: string) => objectOf('autoscaling/v2', 'HorizontalPodAutoscaler', name, { spec: { scaleTargetRef: { kind: 'Deployment', name: scaled } } })
 const scaler = { apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler', name: 'cart' }
+const CORE = { apiVersion: 'v1', kind: 'Service', name: 'cart' }
 const other = (spec: object, service: Record<string, unknown> = {}) => canaryOf({ metadata: { name: 'other' }, spec: { ...spec }, service })
 const stored = (phase: string, more: Parameters<typeof canaryOf>[0] = {}) => ({ ...canaryOf(more), status: { phase } }) as ReturnType<typeof canaryOf>
 
@@ -23,6 +24,24 @@ export const references: Readonly<Record<string, Cases>> = {
       { name: 'the selector of another', context: { cluster: clusterOf([workloadOf('other', { selector: { matchLabels: { app: 'cart' } } })]) }, fields: ['spec.targetRef.name'] },
       { name: 'a DaemonSet has it', context: { cluster: clusterOf([workloadOf('other', { selector: { matchLabels: { app: 'cart' } } }, 'DaemonSet')]) }, fields: ['spec.targetRef.name'] },
       { name: 'every pod of the namespace', context: { cluster: clusterOf([], workloadOf('cart', { selector: {} })) }, fields: ['spec.targetRef.name'] },
+    ],
+  },
+  'service-target': {
+    valid: [
+      { name: 'behind a router', spec: { targetRef: CORE } },
+      { name: 'Flagger looks at its kind alone', spec: { targetRef: { ...CORE, apiVersion: 'core/v1' } } },
+      { name: 'an A/B test behind a router', spec: { targetRef: CORE }, analysis: { stepWeight: undefined, maxWeight: undefined, iterations: 5, match: [{ headers: { 'x-user': { exact: 'insider' } } }] } },
+      { name: 'the counters of a proxy', spec: { targetRef: CORE, gate: { scrape: { from: 'proxy' }, judge: { mode: 'enforce' } } } },
+      { name: 'a Deployment may be split by its pods', spec: { provider: 'kubernetes', autoscalerRef: scaler }, service: { portDiscovery: true } },
+    ],
+    invalid: [
+      { name: 'no router', spec: { targetRef: CORE, provider: 'kubernetes' }, fields: ['spec.provider'], severity: 'deny' },
+      { name: 'no router by default', spec: { targetRef: CORE, provider: undefined }, fields: ['spec.targetRef.kind'] },
+      { name: 'an A/B test without a router', spec: { targetRef: CORE, provider: 'kubernetes' }, analysis: { stepWeight: undefined, maxWeight: undefined, iterations: 5, match: [{ headers: { 'x-user': { exact: 'insider' } } }] }, fields: ['spec.provider'] },
+      { name: 'nothing to scale', spec: { targetRef: CORE, autoscalerRef: scaler }, fields: ['spec.autoscalerRef'], severity: 'warn' },
+      { name: 'no pods with ports', spec: { targetRef: CORE }, service: { portDiscovery: true }, fields: ['spec.service.portDiscovery'], severity: 'warn' },
+      { name: 'no pods to count', spec: { targetRef: CORE, gate: { scrape: { port: 8080 } } }, fields: ['spec.gate.scrape'], severity: 'warn' },
+      { name: 'nothing for the judge', spec: { targetRef: CORE, gate: { judge: { mode: 'enforce' } } }, fields: ['spec.gate.judge.mode'], severity: 'warn' },
     ],
   },
   'target-update-strategy': {

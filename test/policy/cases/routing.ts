@@ -9,7 +9,7 @@ export const routing: Readonly<Record<string, Cases>> = {
   'provider-supported': {
     valid: [{ name: 'one that is there' }, { name: 'the default', spec: { provider: undefined } }],
     invalid: [
-      { name: 'one that is not there yet', spec: { provider: 'istio' }, context: { providers: { kubernetes: { weights: true, mirror: false, match: false, sessionAffinity: false } } }, fields: ['spec.provider'] },
+      { name: 'one that is not there yet', spec: { provider: 'istio' }, context: { providers: { kubernetes: { weights: true, mirror: false, match: false, sessionAffinity: false, services: false } } }, fields: ['spec.provider'] },
       { name: 'a default that is not there', spec: { provider: undefined }, context: { defaultProvider: 'envoy' }, fields: ['spec.provider'] },
       { name: 'a word of every object', spec: { provider: 'constructor' }, fields: ['spec.provider'] },
     ],
