@@ -18,6 +18,11 @@ export type Signing = {
   readonly canary: KubeObject | undefined
 }
 
+const signed = (command: string) => ({ command, author: authorAnnotation(command), groups: groupsAnnotation(command), time: timeAnnotation(command) })
+const SIGNED = COMMAND_ANNOTATIONS.map(signed)
+const SIGNED_NAMES: ReadonlySet<string> = new Set(SIGNED.flatMap((names) => Object.values(names)))
+const UNSIGNED: Readonly<Record<string, string | undefined>> = {}
+
 /** Between two passes of one request, by two servers whose clocks differ a little: within it, a time is taken for our own. */
 const SAME_REQUEST_MS = 10_000
 
@@ -27,9 +32,11 @@ const SAME_REQUEST_MS = 10_000
  */
 export function signaturesOf(object: KubeObject, old: KubeObject | undefined, signing: Signing): Readonly<Record<string, string | undefined>> {
   const { user } = signing
+  const { annotations }: { readonly annotations?: unknown } = object.metadata
+  // Hardly any change brings a command, and every admitted change comes by here.
+  if (!isRecord(annotations) || !Object.keys(annotations).some((name) => SIGNED_NAMES.has(name))) return UNSIGNED
   const wanted: Record<string, string | undefined> = {}
-  for (const command of COMMAND_ANNOTATIONS) {
-    const [author, groups, time] = [authorAnnotation(command), groupsAnnotation(command), timeAnnotation(command)]
+  for (const { command, author, groups, time } of SIGNED) {
     const value = annotationOf(object, command)
     const kept = (key: string): string | undefined => (value === undefined || old === undefined ? undefined : annotationOf(old, key))
     const isNew = value !== undefined && value !== (old && annotationOf(old, command))

@@ -100,8 +100,10 @@ function judgeWorkload(request: AdmissionRequest, { state, rules, agentUsers, ow
   const { namespace, kind, name, user } = request
   if (namespace === ownNamespace || isExcluded(namespace)) return PASSES
   const { spec: defaults, policyName } = state.defaultsFor(namespace)
+  const canary = state.canaryFor(namespace, kind, name)
   const mutation = mutateWorkload(request, {
-    canary: state.canaryFor(namespace, kind, name), gatedNamespace: isGated(request, state), defaults, policyName, agentUsers, user, now: now(),
+    // A Canary gates its target by itself.
+    canary, gatedNamespace: canary === undefined && isGated(request, state), defaults, policyName, agentUsers, user, now: now(),
     judgeChange: rules.change,
   })
   if (mutation.kind === 'denial') return { answer: denied(mutation.findings), findings: mutation.findings }

@@ -15,13 +15,16 @@ function canonicalText(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (typeof value === 'string') return quoted(value)
   if (typeof value !== 'object') return JSON.stringify(value) ?? ''
-  if (Array.isArray(value)) return value.length === 0 ? '' : `[${value.map((item) => canonicalText(item) || (isMap(item) ? '{}' : Array.isArray(item) ? '[]' : 'null')).join(',')}]`
-  let fields = ''
-  for (const key of sorted(Object.keys(value))) {
-    const text = canonicalText((value as Readonly<Record<string, unknown>>)[key])
-    if (text !== '') fields += `${fields === '' ? '' : ','}${quoted(key)}:${text}`
+  let text = ''
+  if (Array.isArray(value)) {
+    for (const item of value) text += (text === '' ? '[' : ',') + (canonicalText(item) || (isMap(item) ? '{}' : Array.isArray(item) ? '[]' : 'null'))
+    return text === '' ? '' : `${text}]`
   }
-  return fields === '' ? '' : `{${fields}}`
+  for (const key of sorted(Object.keys(value))) {
+    const field = canonicalText((value as Readonly<Record<string, unknown>>)[key])
+    if (field !== '') text += (text === '' ? '{' : ',') + keyText(key) + field
+  }
+  return text === '' ? '' : `${text}}`
 }
 
 /** By code unit. Most maps of a template are short, or come in order: those need no call of the general sort, which costs more than the rest. */
@@ -37,6 +40,18 @@ const isMap = (value: unknown): boolean => typeof value === 'object' && value !=
 /** Printable ASCII without quote and backslash needs no escaping, and most text is just that. */
 const PLAIN = /^[ !#-[\]-~]*$/
 const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text))
+
+/** A template's keys are few, and the same in all: those met first are kept as they are written. */
+const keyTexts = new Map<string, string>()
+const MAX_KEY_TEXTS = 1_000
+
+function keyText(key: string): string {
+  const known = keyTexts.get(key)
+  if (known !== undefined) return known
+  const text = `${quoted(key)}:`
+  if (keyTexts.size < MAX_KEY_TEXTS) keyTexts.set(key, text)
+  return text
+}
 
 /**
  * Revision of an admitted (so: defaulted) pod template: `1` + ten hex digits of SHA-256 over its canonical JSON.
