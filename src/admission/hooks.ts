@@ -53,9 +53,9 @@ const RULED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
   [GATE_GROUP]: ['canarypolicies', 'clustercanarypolicies'],
 }
 
-/** Made by the agent beside workloads. */
+/** Made by the agent beside workloads. Not Secrets: a review would bring their content here. */
 const GENERATED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
-  '': ['services'], apps: ['controllerrevisions'], 'traefik.io': ['traefikservices'], 'gateway.networking.k8s.io': ['httproutes'],
+  '': ['services', 'configmaps'], apps: ['controllerrevisions'], autoscaling: ['horizontalpodautoscalers'], 'keda.sh': ['scaledobjects'], 'traefik.io': ['traefikservices'], 'gateway.networking.k8s.io': ['httproutes'],
 }
 /** What CanaryGate is there by. */
 const LEFT_RESOURCES: Readonly<Record<string, readonly string[]>> = { '': ['namespaces'], 'apiextensions.k8s.io': ['customresourcedefinitions'] }
@@ -84,7 +84,10 @@ export const judge = (hook: HookName, request: AdmissionRequest, ports: HookPort
 
 const JUDGES = {
   workloads: judgeWorkload,
-  services: (request, { state, agentUsers }) => ({ answer: patched(keepServing(request, { agentUsers, objects: state.objects })), findings: [] }),
+  services: (request, { state, agentUsers }) => {
+    const { patch, warnings } = keepServing(request, { agentUsers, objects: state.objects })
+    return { answer: patched(patch, warnings), findings: [] }
+  },
   settings: judgeSettings,
   status: (request) => ({ answer: patched(truthfulStatus(request)), findings: [] }),
   canaries: judgeRules,

@@ -47,5 +47,9 @@ export const originInWords = (canary: Canary | undefined, policyName: string): s
 export const retryInWords = (canary: Canary, namespace: string): string =>
   `kubectl -n ${namespace} annotate canary/${canary.metadata.name} ${commandAnnotation('retry')}=true`
 
+/** `object`: the Canary, or its target. */
+export const promoteInWords = (object: string, namespace: string): string =>
+  `kubectl -n ${namespace} annotate ${object} ${commandAnnotation('promote')}="<why>"`
+
 export const optOutInWords = (namespace: string, name: string): string =>
   `kubectl -n ${namespace} annotate ${name} ${ANNOTATION_OPT_OUT}=disabled`

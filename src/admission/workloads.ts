@@ -15,7 +15,7 @@ import {
   annotationOf, failedBecause, isAdopted, isExcluded, isFailed, isHeld, isOptedOut, isPending, isServing, isWorkload, PASSED, PENDING,
   roleOf, templateChange, type TemplateChange,
 } from '#admission/target.ts'
-import { changeInWords, nameOf, originInWords, optOutInWords, plannedInWords, retryInWords } from '#admission/words.ts'
+import { changeInWords, nameOf, originInWords, optOutInWords, plannedInWords, promoteInWords, retryInWords } from '#admission/words.ts'
 
 export type WorkloadContext = {
   /** The Canary whose `targetRef` is this workload. */
@@ -105,7 +105,18 @@ export function mutateWorkload(request: AdmissionRequest, context: WorkloadConte
   }
   const wanted = isAdopted(oldObject) ? adoptedTarget(update) : newTarget(update)
   const signatures = signaturesOf(object, oldObject, context)
-  return towards(object, { ...wanted, signatures, warnings: [...(wanted.warnings ?? []), ...warnings] }, findings)
+  return towards(object, { ...wanted, signatures, warnings: [...(wanted.warnings ?? []), ...warnings, ...overwritten(update, wanted)] }, findings)
+}
+
+/** Whoever writes an order of ours by hand hears that it is not taken, and the way to the same end. */
+function overwritten({ old, next, name, namespace }: Update, { annotations }: Wanted): string[] {
+  const keys = OWNED_TARGET_ANNOTATIONS.filter((key) => {
+    const asked = annotationOf(next, key)
+    // A count of replicas may be written by its owner.
+    return key !== ANNOTATION_REPLICAS && asked !== undefined && asked !== annotationOf(old, key) && asked !== annotations[key]
+  })
+  const way = isAdopted(old) || isHeld(old) ? `to let a change pass: ${promoteInWords(name, namespace)}` : 'leave it out'
+  return keys.length === 0 ? [] : [`CanaryGate: ${keys.join(', ')} of ${name} ${keys.length === 1 ? 'is' : 'are'} written by CanaryGate alone; ${way}`]
 }
 
 /** A Canary makes its target gated; a gated namespace does so for every Deployment in it. */

@@ -13,12 +13,14 @@ const made = (kind: string, content: object, { labels = {}, annotations = {}, ow
 } as unknown as KubeObject)
 const readerOf = (...canaries: readonly Canary[]): ObjectReader => ({
   get: ({ kind, name }) => canaries.find(({ metadata }) => kind === 'Canary' && metadata.name === name),
-  list: (_, kind, namespace) => (kind === 'Canary' ? canaries.filter(({ metadata }) => namespace === '' || metadata.namespace === namespace) : []),
+  list: (_, kind, namespace) => (kind === 'Canary' ? canaries.filter(({ metadata }) => namespace === '' || metadata.namespace === namespace) : kind === 'ClusterCanaryPolicy' ? [canary()] : []),
 })
 
 const service = (selector: object, more: Parameters<typeof made>[2] = {}): KubeObject => made('Service', { spec: { selector, ports: [{ port: 80 }] } }, more)
 const route = (weight: number): KubeObject => made('TraefikService', { spec: { weighted: { services: [{ name: 'cart-canary', weight }] } } })
 const snapshot = (image: string): KubeObject => made('ControllerRevision', { data: { template: { image } }, revision: 3 })
+const scaler = (maxReplicas: number): KubeObject => made('HorizontalPodAutoscaler', { spec: { maxReplicas } })
+const copy = (mode: string): KubeObject => made('ConfigMap', { data: { mode } }, { annotations: { 'canarygate.dev/config': 'settings' } })
 const [CANARY, PRIMARY] = [{ app: 'cart', role: 'canary' }, { app: 'cart', role: 'primary' }]
 const as = (username: string, ...groups: string[]) => ({ user: { username, groups } })
 
@@ -30,6 +32,11 @@ const rows: readonly Row[] = [
   { name: 'a weight set by hand', request: { kind: 'TraefikService', oldObject: route(10), object: route(100) }, denies: [/^spec: traefikservice\/cart-canary/] },
   { name: 'a snapshot never changes', request: { kind: 'ControllerRevision', oldObject: snapshot('a'), object: snapshot('b') }, denies: [/^data: .*change the target, which makes another revision/] },
   { name: 'a snapshot is not deleted', request: { kind: 'ControllerRevision', operation: 'DELETE', oldObject: snapshot('a') }, denies: [/^metadata.name: .*revisionHistoryLimit of canary\/cart/] },
+  { name: 'an autoscaler follows the one that it is made from', request: { kind: 'HorizontalPodAutoscaler', oldObject: scaler(5), object: scaler(9) }, canaries: [canary({}, { autoscalerRef: { apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler', name: 'web' } })],
+    denies: [/^spec: .*change the one that it is made from, which is carried over at once: kubectl -n shop edit horizontalpodautoscaler\/web /] },
+  { name: 'a ScaledObject is not deleted', request: { kind: 'ScaledObject', operation: 'DELETE', oldObject: made('ScaledObject', { spec: {} }) }, denies: [/^metadata.name: .*take spec.autoscalerRef out of canary\/cart/] },
+  { name: 'a copy of a ConfigMap is what its revision runs with', request: { kind: 'ConfigMap', operation: 'DELETE', oldObject: copy('a') }, denies: [/^metadata.name: .*copies go by themselves/] },
+  { name: 'and never changes', request: { kind: 'ConfigMap', oldObject: copy('a'), object: copy('b') }, denies: [/^data: .*change settings, which makes another revision/] },
   { name: 'a route is not deleted', request: { kind: 'TraefikService', operation: 'DELETE', oldObject: route(10) }, denies: [/delete the Canary instead/] },
   { name: 'the label by which it is known stays', request: { kind: 'Service', oldObject: service(CANARY), object: service(CANARY, { labels: { 'app.kubernetes.io/managed-by': 'me' } }) }, denies: [/^metadata.labels\[app.kubernetes.io\/managed-by\]/] },
   { name: 'break-glass with a reason passes and is answered', request: { kind: 'Service', oldObject: service(CANARY), object: service(PRIMARY, { annotations: { 'canarygate.dev/break-glass': 'INC-7' } }) }, warns: /break-glass \("INC-7"\)/ },
@@ -60,6 +67,7 @@ const leaving: readonly (Omit<Row, 'denies'>)[] = [
   { name: 'a namespace taken out at rest', request: { resource: 'namespaces', kind: 'Namespace', name: 'quiet', oldObject: space('enabled'), object: space() } },
   { name: 'a namespace that stays', request: { resource: 'namespaces', kind: 'Namespace', name: 'shop', oldObject: space('enabled'), object: space('enabled') } },
   { name: 'the definition of Canaries', request: { resource: 'customresourcedefinitions', operation: 'DELETE', name: 'canaries.flagger.app' }, warns: /canaries shop\/cart, shop\/web, bank\/pay are there.*kubectl delete canaries --all -A first/ },
+  { name: 'the definition of policies', request: { resource: 'customresourcedefinitions', operation: 'DELETE', name: 'clustercanarypolicies.canarygate.dev' }, warns: /1 ClusterCanaryPolicy object goes with it: what they gate, .* is open.*kubectl get clustercanarypolicies\.canarygate\.dev -A -o yaml > / },
   { name: 'the definition of something else', request: { resource: 'customresourcedefinitions', operation: 'DELETE', name: 'alertproviders.flagger.app' } },
   { name: 'a definition without Canaries', request: { resource: 'customresourcedefinitions', operation: 'DELETE', name: 'canaries.flagger.app' }, canaries: [] },
 ]

@@ -17,7 +17,7 @@ const reader = (...canaries: readonly KubeObject[]): ObjectReader => ({ get: () 
 const APPLIED = { app: 'cart' }
 const PRIMARY = { app: 'cart', [ROLE]: 'primary' }
 type Row = {
-  readonly name: string; readonly before: KubeObject; readonly after: KubeObject; readonly gives: readonly object[]
+  readonly name: string; readonly before: KubeObject; readonly after: KubeObject; readonly gives: readonly object[]; readonly says?: RegExp
   readonly canaries?: readonly KubeObject[]; readonly more?: object
 }
 const rows: readonly Row[] = [
@@ -25,7 +25,8 @@ const rows: readonly Row[] = [
   { name: 'an apex in front of both roles goes on selecting both', before: service({ app: 'cart', [TARGET]: 'cart' }), after: service(APPLIED), gives: [{ op: 'add', path: `${PATH}target`, value: 'cart' }] },
   { name: 'a selector that is taken away altogether comes back', before: service(PRIMARY), after: service(undefined), gives: [{ op: 'add', path: '/spec/selector', value: {} }, { op: 'add', path: `${PATH}role`, value: 'primary' }] },
   { name: 'its owner may select by other labels of his own', before: service(PRIMARY), after: service({ app: 'cart', tier: 'web', [ROLE]: 'primary' }), gives: [] },
-  { name: 'a role of somebody else\'s choice is not taken', before: service(PRIMARY), after: service({ app: 'cart', [ROLE]: 'canary' }), gives: [{ op: 'add', path: `${PATH}role`, value: 'primary' }] },
+  { name: 'a role of somebody else\'s choice is not taken', before: service(PRIMARY), after: service({ app: 'cart', [ROLE]: 'canary' }), gives: [{ op: 'add', path: `${PATH}role`, value: 'primary' }],
+    says: /^CanaryGate: service\/cart keeps canarygate.dev\/role: primary, which says who serves; to send requests to the canary: kubectl -n shop annotate canary\/cart canarygate.dev\/promote="<why>"$/ },
   { name: 'a selector that the API server will refuse is left to it', before: service(PRIMARY), after: { ...service(APPLIED), spec: { selector: 'cart' } }, gives: [] },
   { name: 'a Service before its adoption is left alone', before: service(APPLIED), after: service({ app: 'shop' }), gives: [] },
   { name: 'a Service of no Canary is left alone', before: service(PRIMARY), after: service(APPLIED), canaries: [canary({}, { service: { name: 'other' } })], gives: [] },
@@ -34,12 +35,15 @@ const rows: readonly Row[] = [
   { name: 'the agent moves the apex as it likes', before: service(PRIMARY), after: service(APPLIED), more: { user: { username: AGENT, groups: [] } }, gives: [] },
 ]
 
-for (const { name, before, after, gives, canaries = [canary()], more = {} } of rows) {
+for (const { name, before, after, gives, says, canaries = [canary()], more = {} } of rows) {
   test(name, async (t) => {
     const request = {
       uid: 'u', kind: 'Service', group: '', resource: 'services', subResource: '', operation: 'UPDATE', name: 'cart', namespace: 'shop',
       user: { username: 'alice', groups: [] }, object: after, oldObject: before, dryRun: false, ...more,
     } as unknown as AdmissionRequest
-    t.same(keepServing(request, { agentUsers: [AGENT], objects: reader(...canaries) }), gives)
+    const { patch, warnings } = keepServing(request, { agentUsers: [AGENT], objects: reader(...canaries) })
+    t.same(patch, gives)
+    t.equal(warnings.length, says ? 1 : 0)
+    if (says) t.match(warnings[0], says)
   })
 }

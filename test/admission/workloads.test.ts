@@ -57,8 +57,9 @@ const rows: readonly Row[] = [
 
   // Adopted: annotations.
   { name: 'a replace that drops our annotations loses none', old: adopted(), next: workload({ replicas: 0 }), owned: OWNED, replicas: 0 },
-  { name: 'nobody forges a passed gate', old: adopted({ annotations: { [GATE]: 'pending' } }), next: adopted({ annotations: { [GATE]: 'passed', [REVISION]: 'x', [REQUESTED_BY]: 'root' } }), owned: { ...OWNED, [GATE]: 'pending' }, replicas: 0 },
-  { name: 'nobody adds a stable revision to an adopted target', old: adopted(), next: adopted({ annotations: { [STABLE]: R25 } }), owned: OWNED, replicas: 0 },
+  { name: 'nobody forges a passed gate', old: adopted({ annotations: { [GATE]: 'pending' } }), next: adopted({ annotations: { [GATE]: 'passed', [REVISION]: 'x', [REQUESTED_BY]: 'root' } }), owned: { ...OWNED, [GATE]: 'pending' }, replicas: 0,
+    says: [/^CanaryGate: canarygate.dev\/revision, canarygate.dev\/gate, canarygate.dev\/requested-by of deployment\/cart are written by CanaryGate alone; to let a change pass: kubectl -n shop annotate deployment\/cart canarygate.dev\/promote="<why>"$/] },
+  { name: 'nobody adds a stable revision to an adopted target', old: adopted(), next: adopted({ annotations: { [STABLE]: R25 } }), owned: OWNED, replicas: 0, says: [/stable-revision of deployment\/cart is written by CanaryGate alone/] },
   { name: 'an adopted target that opts out keeps what its release needs, and its replicas and template are its own again',
     old: adopted(), next: workload({ image: 'cart:2.4', replicas: 5, annotations: { 'canarygate.dev/gate-target': 'disabled' } }), owned: OWNED, replicas: 5 },
 
@@ -124,7 +125,7 @@ const rows: readonly Row[] = [
   { name: 'a broken Deployment may be mended without an analysis', old: workload({ available: 0 }), next: workload({ image: 'cart:2.4' }), owned: {}, says: [/no available pods/] },
   { name: 'a suspended Canary leaves a target that was never adopted alone', old: workload(), next: workload({ image: 'cart:2.4' }), context: { canary: canary({}, { suspend: true }) }, owned: {}, says: [/suspended/] },
   { name: 'a restart before adoption is an ordinary restart', old: workload(), next: workload({ restartedAt: '2026-11-21T10:00:00Z' }), untouched: true },
-  { name: 'nobody makes a target look adopted', old: workload(), next: workload({ annotations: { [REPLICAS]: '3', [GATE]: 'passed' } }), owned: {} },
+  { name: 'nobody makes a target look adopted', old: workload(), next: workload({ annotations: { [REPLICAS]: '3', [GATE]: 'passed' } }), owned: {}, says: [/gate of deployment\/cart is written by CanaryGate alone; leave it out$/] },
   { name: 'nor a workload that is no target', old: workload(), next: workload({ annotations: { [REPLICAS]: '3' } }), context: { canary: undefined, gatedNamespace: false }, owned: {} },
   { name: 'leftovers may be taken off a workload that is no target any more', old: workload({ annotations: { [GATE]: 'pending' } }), next: workload(), context: { canary: undefined, gatedNamespace: false }, untouched: true },
   { name: 'a DaemonSet is recorded, and honestly not held', old: workload({ kind: 'DaemonSet' }), next: workload({ kind: 'DaemonSet', image: 'cart:2.4' }), request: { kind: 'DaemonSet' },
