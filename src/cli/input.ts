@@ -10,6 +10,9 @@ export type CanaryInput = { readonly name: string; readonly namespace: string; r
 
 export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** What the YAML parser says, without its picture of the place, to which a colon leads. */
+export const yamlWords = ({ message }: Error): string => (message.split('\n')[0] ?? '').replace(/:$/, '')
+
 export function readText(path: string): string {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8')
@@ -21,7 +24,7 @@ export function readText(path: string): string {
 export function readYaml(path: string): readonly unknown[] {
   return parseAllDocuments(readText(path)).map((document) => {
     const [error] = document.errors
-    if (error) throw new InputError(`${path}: ${error.message.split('\n')[0] ?? 'no YAML'}`)
+    if (error) throw new InputError(`${path}: ${yamlWords(error)}`)
     return document.toJS() as unknown
   })
 }

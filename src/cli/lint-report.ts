@@ -27,18 +27,19 @@ export const renderReport = (format: LintFormat, report: LintReport): string => 
 const told = ({ findings }: LintReport): readonly LintFinding[] => findings.filter(({ severity }) => severity !== 'audit')
 
 const titleOf = ({ object }: LintFinding): string => [object.kind, object.namespace === undefined ? object.name : `${object.namespace}/${object.name}`].filter(Boolean).join(' ')
-const wordsOf = (finding: LintFinding): string => findingText(finding).replace(/^: /, '')
+/** Of a file that cannot be read as YAML there is neither an object nor a field. */
+const wordsOf = (finding: LintFinding): string => [titleOf(finding), findingText(finding).replace(/^: /, '')].filter((part) => part !== '').join(': ')
 
 const RENDERERS: Readonly<Record<LintFormat, (report: LintReport) => string>> = {
   text: (report) => {
-    const lines = told(report).map((finding) => `${finding.file}:${finding.line}: ${finding.severity}: ${titleOf(finding)}: ${wordsOf(finding)}`)
+    const lines = told(report).map((finding) => `${finding.file}:${finding.line}: ${finding.severity}: ${wordsOf(finding)}`)
     const count = (severity: string) => report.findings.filter((finding) => finding.severity === severity).length
     return `${[...lines, `${report.objects} object${report.objects === 1 ? '' : 's'}: ${count('deny')} denied, ${count('warn')} warned`].join('\n')}\n`
   },
   json: ({ findings, unresolved }) => `${JSON.stringify({ findings, unresolved }, undefined, 2)}\n`,
   github: (report) => told(report).map((finding) => {
     const level = finding.severity === 'deny' ? 'error' : 'warning'
-    return `::${level} file=${property(finding.file)},line=${finding.line},title=${property(finding.rule)}::${message(`${titleOf(finding)}: ${wordsOf(finding)}`)}\n`
+    return `::${level} file=${property(finding.file)},line=${finding.line},title=${property(finding.rule)}::${message(wordsOf(finding))}\n`
   }).join(''),
   sarif: ({ findings }) => `${JSON.stringify(sarif(findings), undefined, 2)}\n`,
 }
@@ -60,7 +61,7 @@ function sarif(findings: readonly LintFinding[]): object {
         ruleId: finding.rule,
         ruleIndex: rules.indexOf(finding.rule),
         level: SARIF_LEVELS[finding.severity] ?? 'note',
-        message: { text: `${titleOf(finding)}: ${wordsOf(finding)}` },
+        message: { text: wordsOf(finding) },
         locations: [{
           // A URI, so that names with blanks do not end it.
           physicalLocation: { artifactLocation: { uri: finding.file === '-' ? 'stdin' : encodeURI(finding.file) }, region: { startLine: finding.line } },

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, type Document } from 'yaml'
 import type { KubeObject } from '#api/objects.ts'
-import { isRecord } from '#cli/input.ts'
+import { isRecord, yamlWords } from '#cli/input.ts'
 
 /** Commands that look at manifests: what they need of the world, how they read files, and how they end. */
 
@@ -92,7 +92,7 @@ function readManifest(file: string, text: string, namespace: string): { sources:
   for (const document of parseAllDocuments(text, { lineCounter: lines })) {
     const [error] = document.errors
     if (error) {
-      faults.push({ file, line: error.linePos?.[0].line ?? lineAt(document, [], lines), message: error.message.split('\n')[0] ?? 'is no YAML' })
+      faults.push({ file, line: error.linePos?.[0].line ?? lineAt(document, [], lines), message: yamlWords(error).replace(/ at line \d+, column \d+$/, '') })
       continue
     }
     const value: unknown = document.toJS()

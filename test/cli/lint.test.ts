@@ -100,6 +100,12 @@ for (const { name, text, denied } of refused) {
   test(`refused: ${name}`, async (t) => { t.strictSame(at((await run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': text })).out), denied) })
 }
 
+test('broken YAML is told by its place and the parser\'s words alone', async (t) => {
+  const files = { 'a.yaml': 'a: b: c\n' }
+  t.match((await run(['-f', 'a.yaml'], files)).out, /^a\.yaml:1: deny: Nested mappings are not allowed in compact mappings; correct the file \(yaml\)\n/)
+  t.match((await run(['-f', 'a.yaml', '-o', 'github'], files)).out, /^::error file=a\.yaml,line=1,title=yaml::Nested mappings/)
+})
+
 test('broken YAML is a denial with its line, and the rest is looked at', async (t) => {
   const { code, out } = await run(['-f', 'd', '-o', 'json'], { 'd/a.yaml': 'a: [1\nb: 2\n', 'd/b.yaml': BAD })
   t.equal(code, 1)
