@@ -7,7 +7,7 @@ import { denials, evaluateCanary } from '#policy/evaluate.ts'
 import { INTERVAL_VALIDATIONS, STATIC_VALIDATIONS } from '../../scripts/generate/vap.ts'
 import { canaryOf, contextOf } from '../policy/canaries.ts'
 import { CASES } from '../policy/cases/all.ts'
-import { begin, client, skip } from '../scene.ts'
+import { beginBesideOthers, client, skip } from '../scene.ts'
 
 const { test } = t
 
@@ -27,7 +27,7 @@ async function create(object: KubeObject): Promise<{ code: number; message: stri
   }
 }
 
-await begin(t)
+await beginBesideOthers(t)
 
 const DIRECTORY = new URL('../policy/fixtures/', import.meta.url)
 const fixtures = readdirSync(DIRECTORY).flatMap((file) =>
