@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Agent, request as httpsRequest } from 'node:https'
+import { buildSync } from 'esbuild'
 import { canary, request, reviewBody, workload } from '../../test/admission/fixtures/reviews.ts'
 
 /** A server in its own process, and reviews to ask it. */
@@ -21,9 +22,19 @@ export const CASES = [
 type Usage = { readonly cpuUs: number; readonly rss: number }
 export type Started = { readonly name: string; readonly port: number; readonly child: ChildProcess; readonly agent: Agent; usage(): Promise<Usage> }
 
+/** One file, as in the image: types that are stripped while it runs would cost some 40 MB. */
+function bundle(): string {
+  const outfile = new URL('../../dist/bench/serve.mjs', import.meta.url).pathname
+  buildSync({
+    entryPoints: [new URL('serve.ts', import.meta.url).pathname], outfile, bundle: true, platform: 'node', target: 'node24', format: 'esm', minifySyntax: true, logLevel: 'warning',
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  })
+  return outfile
+}
+
 /** `connections`: at most so many at once. */
 export async function start(name: 'gate' | 'empty', connections = 16): Promise<Started> {
-  const child = spawn(process.execPath, [NODE_OPTION, new URL('serve.ts', import.meta.url).pathname, name], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [NODE_OPTION, bundle(), name], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const next = async () => JSON.parse((await lines.next()).value ?? '{}')
   const { port } = await next()
