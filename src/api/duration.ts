@@ -4,8 +4,20 @@ const UNIT_MS = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, ms: 1, s: 1_000, m: 60_000, h
 const WHOLE = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/
 const PART = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g
 
+/** The same few stand in all settings, which are read by many rules at each admission: what was parsed before is looked up. */
+const parsed = new Map<string, number | undefined>()
+const MAX_PARSED = 1_000
+
 /** Milliseconds, or undefined when the text is no positive Go duration. `"0"` is 0. */
 export function parseDuration(text: string): number | undefined {
+  const known = parsed.get(text)
+  if (known !== undefined || parsed.has(text)) return known
+  const milliseconds = parse(text)
+  if (parsed.size < MAX_PARSED) parsed.set(text, milliseconds)
+  return milliseconds
+}
+
+function parse(text: string): number | undefined {
   if (text === '0') return 0
   if (!WHOLE.test(text)) return undefined
   let total = 0

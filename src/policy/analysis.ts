@@ -14,8 +14,16 @@ export const thresholdOf = ({ analysis }: CanarySpec): number => Math.max(1, ana
 
 export type WeightStep = { readonly weight: number; readonly field: string; readonly hold: boolean; readonly intervalMs: number }
 
-/** The weights of a weighted run with the field that each comes from; empty for other strategies and for settings that never move. */
+const stepsOf = new WeakMap<CanarySpec, readonly WeightStep[]>()
+
+/** The weights of a weighted run with the field that each comes from; empty for other strategies and for settings that never move. Made once for a spec. */
 export function weightSteps(spec: CanarySpec): readonly WeightStep[] {
+  const steps = stepsOf.get(spec) ?? makeSteps(spec)
+  stepsOf.set(spec, steps)
+  return steps
+}
+
+function makeSteps(spec: CanarySpec): readonly WeightStep[] {
   const { analysis, gate } = spec
   const intervalMs = intervalMsOf(spec)
   if (!isWeighted(spec)) return []
