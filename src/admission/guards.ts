@@ -1,4 +1,4 @@
-import { ANNOTATION_BREAK_GLASS, ANNOTATION_REPLICAS, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, type Role, roleName } from '#api/names.ts'
+import { ANNOTATION_BREAK_GLASS, ANNOTATION_REPLICAS, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, type WorkloadRole } from '#api/names.ts'
 import type { Canary } from '#api/canary.ts'
 import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
 import type { ReportedFinding } from '#policy/rule.ts'
@@ -63,7 +63,7 @@ export function underGlass(findings: readonly ReportedFinding[], { kind, name }:
   }
 }
 
-type Edited = { readonly kind: string; readonly namespace: string; readonly name: string; readonly target: string; readonly role: Role }
+type Edited = { readonly kind: string; readonly namespace: string; readonly name: string; readonly target: string; readonly role: WorkloadRole }
 
 function edits(old: KubeObject, next: KubeObject | undefined, edited: Edited): ReportedFinding[] {
   if (next === undefined || next.metadata.deletionTimestamp !== undefined) return []
@@ -99,8 +99,10 @@ const otherEdit = (field: string, edited: Edited): ReportedFinding =>
   fault(field, `${nameOf(edited.kind, edited.name)} is made from ${nameOf(edited.kind, edited.target)}`,
     `make the change there: kubectl -n ${edited.namespace} edit ${nameOf(edited.kind, edited.target)}`, edited)
 
+const DUTIES: Readonly<Record<WorkloadRole, string>> = { primary: 'serves', canary: 'is the copy under analysis of', baseline: 'is the baseline of' }
+
 const deletion = (edited: Edited): ReportedFinding =>
-  fault('metadata.name', `${nameOf(edited.kind, edited.name)} ${edited.role === 'primary' ? 'serves' : 'is the copy under analysis of'} ${nameOf(edited.kind, edited.target)}`,
+  fault('metadata.name', `${nameOf(edited.kind, edited.name)} ${DUTIES[edited.role]} ${nameOf(edited.kind, edited.target)}`,
     'delete the Canary instead, which leaves the target serving', edited)
 
 const fault = (field: string, message: string, fix: string, { kind, namespace, name }: Edited): ReportedFinding => ({

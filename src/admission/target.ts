@@ -1,6 +1,6 @@
 import type { KubeObject, PodTemplate, Workload } from '#api/objects.ts'
 import {
-  ANNOTATION_GATE, ANNOTATION_OPT_OUT, ANNOTATION_REPLICAS, ANNOTATION_STABLE, EXCLUDED_NAMESPACES, LABEL_ROLE, type Role,
+  ANNOTATION_GATE, ANNOTATION_OPT_OUT, ANNOTATION_REPLICAS, ANNOTATION_STABLE, EXCLUDED_NAMESPACES, LABEL_ROLE, WORKLOAD_ROLES, type WorkloadRole,
 } from '#api/names.ts'
 import { restartedAt, revisionOf } from '#api/revision.ts'
 import { isRecord, sameJson } from '#admission/json.ts'
@@ -42,9 +42,9 @@ export function labelOf(object: KubeObject, key: string): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-export function roleOf(object: KubeObject): Role | undefined {
-  const role = labelOf(object, LABEL_ROLE)
-  return role === 'primary' || role === 'canary' ? role : undefined
+export function roleOf(object: KubeObject): WorkloadRole | undefined {
+  const label = labelOf(object, LABEL_ROLE)
+  return WORKLOAD_ROLES.find((role) => role === label)
 }
 
 export const isAdopted = (object: KubeObject): boolean => annotationOf(object, ANNOTATION_REPLICAS) !== undefined

@@ -2,7 +2,7 @@ import type { Canary } from '#api/canary.ts'
 import { authorAnnotation, groupsAnnotation, timeAnnotation } from '#api/commands.ts'
 import { apexName, DEFAULT_REVISION_HISTORY_LIMIT, isServiceTarget } from '#api/defaults.ts'
 import {
-  ANNOTATION_FLAGGER_PROMOTE, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role,
+  ANNOTATION_FLAGGER_PROMOTE, baselineName, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role, type WorkloadRole,
 } from '#api/names.ts'
 import { countsOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { revisionOf, templateRevisionOf } from '#api/revision.ts'
@@ -108,7 +108,7 @@ export async function apply(canary: Canary, effect: Effect, seen: Seen, context:
   }
 }
 
-const workloadRef = (canary: Canary, role: Role): ObjectRef => ({
+const workloadRef = (canary: Canary, role: WorkloadRole): ObjectRef => ({
   apiVersion: 'apps/v1', kind: canary.spec.targetRef.kind, namespace: canary.metadata.namespace ?? '', name: roleName(canary.spec.targetRef.name, role),
 })
 
@@ -183,15 +183,24 @@ async function deploy(canary: Canary, effect: Extract<Effect, { kind: 'deploy' }
   const { client, caches } = context
   const { template, configs } = await admitted(canary, effect.revision, context)
   const existing = caches.reader.get(workloadRef(canary, effect.role)) as Workload | undefined
+  if (effect.role === 'baseline') refuseForeign(canary, [existing, caches.reader.get({ apiVersion: 'v1', kind: 'Service', namespace: canary.metadata.namespace ?? '', name: baselineName(apexName(canary)) })])
   const replicas = canary.spec.autoscalerRef && effect.role === 'primary' && existing ? undefined : effect.replicas
   const workload = renderWorkload(canary, targetOf(canary, caches), effect.role, template, replicas, effect.revision, {
-    existing, restartedAt: effect.restartedAt, configNames: configNames(copiesOf(canary.spec.targetRef.name, configs)),
+    existing, restartedAt: effect.restartedAt, beside: effect.beside, configNames: configNames(copiesOf(canary.spec.targetRef.name, configs)),
   })
   const written = existing && covers(existing, workload) ? existing : await client.apply<Workload>(workload, { fieldManager: FIELD_MANAGER, force: true })
   // What keeps a DaemonSet off all nodes was merged in, so leaving it out of what is applied does not take it away.
   if (written.kind === 'DaemonSet' && effect.replicas > 0 && countsOf(written).replicas === 0) {
     await client.patch(workloadRef(canary, effect.role), scalePatch(written.kind, effect.replicas), 'merge', { fieldManager: FIELD_MANAGER })
   }
+}
+
+/** Nobody asked for a name like `<target>-baseline` to be taken before: what somebody has under it stays theirs. */
+function refuseForeign(canary: Canary, found: readonly (KubeObject | undefined)[]): void {
+  const foreign = found.find((object) => object && object.metadata.labels?.[LABEL_ROLE] !== 'baseline')
+  if (!foreign) return
+  const { kind, metadata } = foreign
+  throw new Error(`spec.gate.baseline: ${kind} ${canary.metadata.namespace}/${metadata.name} is not CanaryGate's, and the baseline needs its name: rename it, or remove spec.gate.baseline`)
 }
 
 /** The autoscaler that the Canary names; undefined when it names none, or there is none. */

@@ -29,7 +29,7 @@ export type Caches = {
   metricTemplate(namespace: string, name: string): MetricTemplate | undefined
   /** Deployments in gated namespaces that are nobody's primary or canary. */
   gatedWorkloads(): readonly KubeObject[]
-  /** Pods of a target's primary and canary. */
+  /** Pods of a target's primary, canary and baseline. */
   pods(namespace: string, target: string): readonly KubeObject[]
   /** The user's objects in a namespace whose spec counts as ours, after a crash say, or since we wrote them. */
   claimed(namespace: string): readonly KubeObject[]
@@ -88,7 +88,7 @@ export function createCaches(options: CachesOptions): Caches {
     canaries().byIndex('service', `${namespace}/${name}`).map((canary) => objectKey(canary.metadata))
 
   const wakeAll = (keys: readonly string[]): void => { for (const key of keys) wake(key) }
-  const withoutRole = (name: string): string => name.replace(/-(primary|canary)$/, '')
+  const withoutRole = (name: string): string => name.replace(/-(primary|canary|baseline)$/, '')
   const namespaceOf = (object: KubeObject): string => object.metadata.namespace ?? ''
 
   function onWorkload(object: KubeObject, old?: KubeObject): void {

@@ -3,14 +3,15 @@ import { authorAnnotation, COMMAND_ANNOTATIONS, commandOf, GROUP_SEPARATOR, grou
 import { apexName, DEFAULT_PROGRESS_DEADLINE_SECONDS, isServiceTarget } from '#api/defaults.ts'
 import { writtenAt } from '#api/managed-fields.ts'
 import {
-  ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, canaryName, FINALIZER, LABEL_REVISION, primaryName, snapshotName, type Role,
+  ANNOTATION_BESIDE, ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REQUESTED_BY, ANNOTATION_STABLE, baselineName, canaryName, FINALIZER,
+  LABEL_REVISION, LABEL_ROLE, primaryName, snapshotName, type Role, type WorkloadRole,
 } from '#api/names.ts'
 import { countsOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { imageOf, restartedAt, revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { servingOf } from '#api/selectors.ts'
 import type { Caches } from '#agent/caches.ts'
 import { observeService } from '#agent/service-target.ts'
-import type { Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
+import type { BaselineSeen, Check, CommandSeen, JudgementSeen, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import { timeOf } from '#rollout/status.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { agreesWith, checksumsOf, revisionWith } from '#workload/configs.ts'
@@ -35,6 +36,7 @@ export function observe(canary: Canary, caches: Caches, provider: TrafficProvide
     endpoints: {
       primary: caches.readyAddresses(namespace, primaryName(apex)),
       canary: caches.readyAddresses(namespace, canaryName(apex)),
+      ...(baselineIn(canary, caches) ? { baseline: caches.readyAddresses(namespace, baselineName(apex)) } : {}),
     },
     provider: { name: provider.name, settleMs: provider.settleMs, weightsByReplicas: provider.name === 'kubernetes', keepsSessions: provider.supports.sessionAffinity },
     hasScalers: caches.scalers(namespace, canary.spec.targetRef.name).length > 0,
@@ -48,7 +50,7 @@ export const targetRef = (canary: Canary): ObjectRef => ({
   apiVersion: isServiceTarget(canary) ? 'v1' : 'apps/v1', kind: canary.spec.targetRef.kind, namespace: canary.metadata.namespace ?? '', name: canary.spec.targetRef.name,
 })
 
-function observeWorkloads(canary: Canary, caches: Caches, now: number): Pick<Seen, 'target' | 'targetReady' | 'stableRevision' | 'primary' | 'canary' | 'apex'> {
+function observeWorkloads(canary: Canary, caches: Caches, now: number): Pick<Seen, 'target' | 'targetReady' | 'stableRevision' | 'primary' | 'canary' | 'baseline' | 'apex'> {
   const namespace = canary.metadata.namespace ?? ''
   const { name: targetName, kind } = canary.spec.targetRef
   const workload = (name: string): Workload | undefined => caches.reader.get({ apiVersion: 'apps/v1', kind, namespace, name }) as Workload | undefined
@@ -65,8 +67,21 @@ function observeWorkloads(canary: Canary, caches: Caches, now: number): Pick<See
     stableRevision: target && (target.metadata.annotations?.[ANNOTATION_STABLE] ?? servingBefore(target, workload(primaryName(targetName)))),
     primary,
     canary: roleSeen('canary', canaryName(targetName)),
+    baseline: baselineSeen(canary, caches, now),
     apex: servingOf(apexService, target),
   }
+}
+
+/** Ours, by its role: anybody may have a workload of that name. */
+function baselineIn(canary: Canary, caches: Caches): Workload | undefined {
+  const { kind, name } = canary.spec.targetRef
+  const found = caches.reader.get({ apiVersion: 'apps/v1', kind, namespace: canary.metadata.namespace ?? '', name: baselineName(name) })
+  return found?.metadata.labels?.[LABEL_ROLE] === 'baseline' ? (found as Workload) : undefined
+}
+
+function baselineSeen(canary: Canary, caches: Caches, now: number): BaselineSeen | undefined {
+  const found = baselineIn(canary, caches)
+  return found && { ...workloadSeen(found, canary, 'baseline', caches, now), beside: found.spec.template.metadata?.annotations?.[ANNOTATION_BESIDE] }
 }
 
 export const deadlineOf = (canary: Canary): number => canary.spec.progressDeadlineSeconds ?? DEFAULT_PROGRESS_DEADLINE_SECONDS
@@ -133,7 +148,7 @@ export function requestedRevision(canary: Canary, caches: Caches): string | unde
   return target?.spec.template === undefined ? undefined : requested(target, canary, caches).revision
 }
 
-function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Caches, now: number): WorkloadSeen {
+function workloadSeen(found: Workload, canary: Canary, role: WorkloadRole, caches: Caches, now: number): WorkloadSeen {
   const { primaryReadyThreshold = 100, canaryReadyThreshold = 100 } = canary.spec.analysis
   const thresholdPercent = role === 'primary' ? primaryReadyThreshold : canaryReadyThreshold
   const changedAt = Date.parse(statusOf(canary).gate?.changedAt ?? '')
@@ -144,7 +159,7 @@ function workloadSeen(found: Workload, canary: Canary, role: Role, caches: Cache
   const pods = caches.pods(namespace, targetName)
   const labelled = found.metadata.labels?.[LABEL_REVISION]
   const snapshot = labelled && templateOf(caches.reader.get({ apiVersion: 'apps/v1', kind: 'ControllerRevision', namespace, name: snapshotName(targetName, labelled) }))
-  const cause = readiness.ready ? undefined : podFailure(pods.filter((pod) => pod.metadata.labels?.['canarygate.dev/role'] === role))
+  const cause = readiness.ready ? undefined : podFailure(pods.filter((pod) => pod.metadata.labels?.[LABEL_ROLE] === role))
   return {
     // Images set by hand under an old label: it is nobody's revision, and upkeep puts it right.
     revision: snapshot && imagesOf(snapshot) !== imagesOf(found.spec.template) ? FOREIGN_REVISION : labelled,

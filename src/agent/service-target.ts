@@ -51,6 +51,7 @@ export async function applyToServices(canary: Canary, effect: Extract<Effect, { 
   const ref = { apiVersion: 'apps/v1', kind: 'ControllerRevision', namespace, name: snapshotName(target.metadata.name, effect.revision) }
   const snapshot = caches.reader.get(ref)
   if (effect.kind === 'deploy') {
+    if (effect.role === 'baseline') return // Nothing of the Service's own serves: see `baselineObstacle`.
     const spec = serviceIn(snapshot ?? (await client.get(ref)))
     if (!spec) throw new Error(`snapshot ${ref.name} is gone: revision ${effect.revision} cannot be deployed`)
     const copy = renderServiceCopy(canary, target, effect.role, spec, effect.revision)

@@ -1,8 +1,9 @@
 import type { Http } from '#api/http.ts'
+import { hasBaseline } from '#api/baseline.ts'
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
 import { parseDuration } from '#api/duration.ts'
-import { LABEL_ROLE, type Role } from '#api/names.ts'
+import { LABEL_ROLE, type Role, type WorkloadRole } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
 import type { Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
@@ -10,6 +11,7 @@ import { readEvidence, readMemory, writeEvidence, writeMemory } from '#agent/evi
 import type { Proxies } from '#agent/proxies.ts'
 import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig } from '#judge/config.ts'
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
+import type { Poll } from '#judge/poll.ts'
 import { shortfall, type Traffic } from '#judge/power.ts'
 import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 import { hasEvidence, type JudgeState, type Memory } from '#judge/state.ts'
@@ -18,6 +20,7 @@ import type { BuiltinMetric } from '#metrics/builtin.ts'
 import { absorbRound, badPodOf, badPodText, EMPTY_EMBEDDED, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
 import { isScrapedProxy, SCRAPED_PROXIES, traefikCounters } from '#metrics/proxy.ts'
 import { scrapePods, scrapeProxy, scrapeTargetOf, type ScrapePod, type ScrapeRound, type ScrapeSettings } from '#metrics/scrape.ts'
+import { isComparedWithBaseline } from '#rollout/baseline.ts'
 import type { JudgementSeen, Seen } from '#rollout/decision.ts'
 import { TOO_SHORT } from '#rollout/judging.ts'
 import { planOf, strategyOf } from '#rollout/plan.ts'
@@ -62,7 +65,11 @@ type Watch = {
   readonly polledAt: number
   readonly nextAt: number
   readonly weight: number
+  /** What the canary was compared with then, where not with the primary. */
+  readonly against: Against
 }
+
+type Against = NonNullable<Poll['against']> | undefined
 
 type Judged = { readonly config: JudgeConfig; readonly last: Judgement; readonly record: NonNullable<JudgementSeen['record']> }
 
@@ -80,17 +87,18 @@ export function createVigil({ http, caches, log, now, proxies }: VigilOptions): 
 
   async function poll(canary: Canary, seen: Seen, watch: Watch): Promise<Watch> {
     const weight = seen.routes?.canary ?? 0
-    const round = await scrape(canary, seen)
+    const against = againstIn(seen)
+    const round = await scrape(canary, seen, against)
     const at = now()
     if (typeof round === 'string') {
-      return { ...watch, embedded: { ...watch.embedded, problem: round }, weight, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
+      return { ...watch, embedded: { ...watch.embedded, problem: round }, weight, against, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
     }
     const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, {
-      weight, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary), isTakenOver: watch.isTakenOver,
+      weight, against, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary), isTakenOver: watch.isTakenOver,
     })
     if (problems.length > 0) log.debug({ canary: objectKey(canary.metadata), problems }, 'pods scraped with problems')
     const isTakenOver = watch.isTakenOver && embedded.baseline === watch.embedded.baseline
-    const fresh = { ...watch, embedded, weight, isTakenOver, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
+    const fresh = { ...watch, embedded, weight, against, isTakenOver, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
     if (!counted) return fresh
     const { config, state } = startOf(canary, fresh)
     const metrics = Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name)))
@@ -101,7 +109,7 @@ export function createVigil({ http, caches, log, now, proxies }: VigilOptions): 
   /** What is known of the run when this agent first looks at it: what another one wrote down, or nothing but the clumps. */
   function begin(canary: Canary, revision: string): Watch {
     const fresh: Watch = {
-      revision, embedded: EMPTY_EMBEDDED, memory: readMemory(canary.status), judged: undefined, isTakenOver: false, polledAt: 0, nextAt: 0, weight: 0,
+      revision, embedded: EMPTY_EMBEDDED, memory: readMemory(canary.status), judged: undefined, isTakenOver: false, polledAt: 0, nextAt: 0, weight: 0, against: undefined,
     }
     const found = isBeforeTraffic(canary) ? undefined : readEvidence(canary.status, (bounds) => createConfig(judgeSettingsOf(canary.spec, bounds)))
     if (!found) return fresh
@@ -109,22 +117,24 @@ export function createVigil({ http, caches, log, now, proxies }: VigilOptions): 
     log.info({ canary: objectKey(canary.metadata), revision }, 'the evidence of the run was taken over')
     const embedded = { ...EMPTY_EMBEDDED, ...counters }
     // A poll that adds nothing tells what was known.
-    const last = judge(state, { seconds: 0, weight: 0, mixed: true, metrics: {} }, config)
-    return { ...fresh, embedded, judged: { config, last, record: recordOf(state, embedded) }, isTakenOver: true, weight: counters.baseline?.weight ?? 0 }
+    const against = counters.baseline?.against === undefined ? undefined : { name: counters.baseline.against, weight: 0 }
+    const last = judge(state, { seconds: 0, weight: 0, mixed: true, ...(against ? { against } : {}), metrics: {} }, config)
+    return { ...fresh, embedded, judged: { config, last, record: recordOf(state, embedded) }, isTakenOver: true, weight: counters.baseline?.weight ?? 0, against }
   }
 
   /** One round, or why there is none. */
-  async function scrape(canary: Canary, { provider }: Seen): Promise<ScrapeRound | string> {
+  async function scrape(canary: Canary, { provider }: Seen, against: Against): Promise<ScrapeRound | string> {
     const terms = { deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now }
-    const pods = podsOf(canary, caches)
+    const other: WorkloadRole = against ? 'baseline' : 'primary'
+    const pods = podsOf(canary, caches, other)
     if (canary.spec.gate?.scrape?.from !== 'proxy') return await scrapePods(pods, http, { ...terms, names: settingsOf(canary) })
     if (!isScrapedProxy(provider.name)) return `spec.gate.scrape.from: proxy needs spec.provider ${SCRAPED_PROXIES.join(' or ')}, and it is ${provider.name}: use pods`
     if (!proxies) return 'nobody told the agent where Traefik counts: set its TRAEFIK_METRICS, like traefik/traefik:9100'
     const asked = await proxies.pods()
     if (asked.length === 0) return 'TRAEFIK_METRICS names a Service without a ready pod'
-    const names = (arm: Role) => traefikCounters(canary.metadata.namespace ?? '', apexName(canary), arm)
+    const names = (role: WorkloadRole) => traefikCounters(canary.metadata.namespace ?? '', apexName(canary), role)
     const readyAt = (arm: Role) => Math.max(...pods[arm].map(({ readyAtMs }) => readyAtMs ?? now()), 0) || undefined
-    return await scrapeProxy(asked, { canary: names('canary'), primary: names('primary') }, { canary: readyAt('canary'), primary: readyAt('primary') }, http, terms)
+    return await scrapeProxy(asked, { canary: names('canary'), primary: names(other) }, { canary: readyAt('canary'), primary: readyAt('primary') }, http, terms, other)
   }
 
   return {
@@ -139,7 +149,7 @@ export function createVigil({ http, caches, log, now, proxies }: VigilOptions): 
       const watch = known?.revision === revision ? restarted(canary, known) : begin(canary, revision)
       const at = now()
       // Also just after a change of weight: the stretch before and the one after must not be counted as one.
-      const isDue = at >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0) || (why === 'decision' && at - watch.polledAt >= FRESH_MS)
+      const isDue = at >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0) || watch.against?.name !== againstIn(seen)?.name || (why === 'decision' && at - watch.polledAt >= FRESH_MS)
       const next = isDue ? await poll(canary, seen, watch).catch((err: unknown) => {
         log.error({ err, canary: key }, 'pods could not be watched')
         return { ...watch, nextAt: now() + DEFAULT_POLL_SECONDS * 1_000 }
@@ -159,6 +169,9 @@ export function createVigil({ http, caches, log, now, proxies }: VigilOptions): 
     takeOver: () => { watches.clear() },
   }
 }
+
+/** Whom the canary is compared with now, and how much they get; undefined: the primary, which gets the rest. */
+const againstIn = (seen: Seen): Against => (isComparedWithBaseline(seen) ? { name: 'baseline', weight: seen.routes?.baseline ?? 0 } : undefined)
 
 const isBeforeTraffic = ({ status }: Canary): boolean => (status?.gate?.step ?? -1) < 0
 
@@ -193,7 +206,7 @@ function wordsOf({ verdict, reason }: Judgement, embedded: EmbeddedState, nowMs:
 }
 
 /** The requests of the last seconds under traffic, once there were enough of them. */
-function trafficOf({ spec }: Canary, { judged, embedded, weight }: Watch, at: number): Traffic | undefined {
+function trafficOf({ spec }: Canary, { judged, embedded, weight, against }: Watch, at: number): Traffic | undefined {
   const [metric] = judged?.config.metrics ?? []
   const window = embedded.window.filter(({ atMs }) => atMs > at - TRAFFIC_SECONDS * 2_000)
   const seconds = window.reduce((sum, poll) => sum + poll.seconds, 0)
@@ -201,7 +214,8 @@ function trafficOf({ spec }: Canary, { judged, embedded, weight }: Watch, at: nu
   const total = (count: (poll: (typeof window)[number]) => number): number => window.reduce((sum, poll) => sum + count(poll), 0)
   const primary = total((poll) => poll.primary.requests)
   return {
-    requestsPerSecond: (primary + total((poll) => poll.canary.requests)) / seconds,
+    // Only part of all requests is looked at where there is a baseline.
+    requestsPerSecond: ((primary + total((poll) => poll.canary.requests)) / seconds) * (against ? 100 / (weight + against.weight) : 1),
     primaryRate: primary === 0 ? 0 : total((poll) => poll.primary.failures) / primary,
     phi: judged.last.metrics[metric.name]?.phi ?? 1,
   }
@@ -210,7 +224,7 @@ function trafficOf({ spec }: Canary, { judged, embedded, weight }: Watch, at: nu
 /** Whether this analysis can tell a regression that matters at this traffic, by the errors. Told once in a run. */
 function tooShort({ spec, status }: Canary, config: JudgeConfig, traffic: Traffic): string | undefined {
   const [metric] = config.metrics
-  return metric && !(status?.gate?.judge?.told ?? []).includes(TOO_SHORT) ? shortfall(metric, config, traffic, plannedSteps(planOf(spec))) : undefined
+  return metric && !(status?.gate?.judge?.told ?? []).includes(TOO_SHORT) ? shortfall(metric, config, { ...traffic, hasBaseline: hasBaseline(spec) }, plannedSteps(planOf(spec))) : undefined
 }
 
 /** Seconds that some metric of this Canary looks back; ten minutes at least, so that a change of settings in mid-run finds its data. */
@@ -235,13 +249,14 @@ type PodView = KubeObject & {
   }
 }
 
-function podsOf(canary: Canary, caches: Caches): Readonly<Record<Role, readonly ScrapePod[]>> {
+/** `other`: whose pods the canary is compared with. */
+function podsOf(canary: Canary, caches: Caches, other: WorkloadRole): Readonly<Record<Role, readonly ScrapePod[]>> {
   const settings = settingsOf(canary)
   const pods = caches.pods(canary.metadata.namespace ?? '', canary.spec.targetRef.name) as readonly PodView[]
-  const ofRole = (role: Role) => pods
+  const ofRole = (role: WorkloadRole) => pods
     .filter((pod) => pod.metadata.labels?.[LABEL_ROLE] === role && !pod.metadata.deletionTimestamp)
     .flatMap((pod) => scrapePod(pod, settings) ?? [])
-  return { canary: ofRole('canary'), primary: ofRole('primary') }
+  return { canary: ofRole('canary'), primary: ofRole(other) }
 }
 
 function scrapePod(pod: PodView, settings: ScrapeSettings): ScrapePod | undefined {

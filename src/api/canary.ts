@@ -181,7 +181,9 @@ const CanaryGateSettings = Type.Object({
     requests: Type.Optional(Type.Object({ name: Type.String(), statusLabel: text() })),
     duration: Type.Optional(Type.Object({ name: Type.String() })),
   })),
-  baseline: Type.Optional(Type.Object({}, { 'x-kubernetes-preserve-unknown-fields': true, description: 'Not supported: refused.' })),
+  baseline: Type.Optional(Type.Object({
+    enabled: Type.Optional(Type.Boolean({ description: 'false takes it away again; true when left out.' })),
+  }, { description: 'Fresh pods of the stable revision beside the canary, as many and as old: the judge compares with them instead of the warm primary.' })),
   configTracking: Type.Optional(Type.Boolean()),
   revisionHistoryLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   generated: Type.Optional(Type.Boolean({ description: 'Written by the agent for a gated namespace; it goes when the target goes.' })),

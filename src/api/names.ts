@@ -11,12 +11,14 @@ export const FIELD_MANAGER = 'canarygate'
 export const LABEL_GATE = 'canarygate.dev/gate'
 export const GATE_ENABLED = 'enabled'
 
-/** On pods, their workloads' selectors and the Services' selectors: `primary` or `canary`. */
+/** On pods, their workloads' selectors and the Services' selectors: `primary`, `canary` or `baseline`. */
 export const LABEL_ROLE = 'canarygate.dev/role'
-/** On pods of both roles: the target's name. The apex selects it while both roles serve behind one Service. */
+/** On pods of all roles: the target's name. The apex selects it while both roles serve behind one Service. */
 export const LABEL_TARGET = 'canarygate.dev/target'
 /** On primary and canary workloads and on snapshots: the revision they hold. An annotation on pods would restart them. */
 export const LABEL_REVISION = 'canarygate.dev/revision'
+/** On the baseline's pods: the revision of the canary that they stand beside. With another one they are made anew. */
+export const ANNOTATION_BESIDE = 'canarygate.dev/beside'
 /** On copies of ConfigMaps and Secrets: the original's name, and the checksum of the content. */
 export const ANNOTATION_CONFIG = 'canarygate.dev/config'
 export const ANNOTATION_CHECKSUM = 'canarygate.dev/checksum'
@@ -70,16 +72,23 @@ export const FINALIZER = 'finalizer.flagger.app'
 /** On a generated object, with a reason as its value: lets its next edits pass. The agent may still repair what they change. */
 export const ANNOTATION_BREAK_GLASS = 'canarygate.dev/break-glass'
 
+/** The arms of a run. */
 export type Role = 'primary' | 'canary'
+/** What the agent makes workloads for: the arms, and fresh pods of the stable revision to compare with. */
+export const WORKLOAD_ROLES = ['primary', 'canary', 'baseline'] as const
+export type WorkloadRole = (typeof WORKLOAD_ROLES)[number]
 
 export const primaryName = (name: string): string => `${name}-primary`
 export const canaryName = (name: string): string => `${name}-canary`
-export const roleName = (name: string, role: Role): string => `${name}-${role}`
+export const baselineName = (name: string): string => `${name}-baseline`
+export const roleName = (name: string, role: WorkloadRole): string => `${name}-${role}`
 /** Name of the immutable snapshot (ControllerRevision) of an admitted template. */
 export const snapshotName = (target: string, revision: string): string => `${target}-${revision}`
 
 /** Longest name that still leaves room for "-primary" in a Service (a DNS label: 63 bytes). */
 export const MAX_TARGET_NAME_BYTES = 63 - '-primary'.length
+/** The same where there is a baseline, too. */
+export const MAX_BASELINE_TARGET_NAME_BYTES = 63 - '-baseline'.length
 
 /** Namespaces that are never gated, whatever their labels say. CanaryGate's own comes in addition. */
 export const EXCLUDED_NAMESPACES: readonly string[] = ['kube-system', 'kube-node-lease', 'kube-public']

@@ -5,6 +5,7 @@ import { Type, type Static } from 'typebox'
 const duration = (description: string) => Type.String({ pattern: '^(0|(\\d+(\\.\\d+)?(ms|s|m|h))+)$', description })
 const at = duration('When it happens, from the start: `90s`, `1m30s`. Equal times keep their order.')
 const arm = Type.Union([Type.Literal('canary'), Type.Literal('primary')])
+const workload = Type.Union([Type.Literal('canary'), Type.Literal('primary'), Type.Literal('baseline')])
 const values = Type.Record(Type.String(), Type.Union([Type.Number(), Type.Null(), Type.Literal('error')]), {
   description: 'By name of the metric: a value, null for no data, "error" for a source that is down. They hold until the next ones.',
 })
@@ -20,8 +21,8 @@ export const SCENARIO_EVENTS = {
     on: Type.Optional(Type.Union([Type.Literal('canary'), Type.Literal('target')])),
     set: Type.Record(Type.String(), Type.String(), { description: 'Annotations: `canarygate.dev/<command>` with the reason, or `flagger.app/promote: "true"`.' }),
   }),
-  notReady: event('notReady', { workload: arm }),
-  ready: event('ready', { workload: arm }),
+  notReady: event('notReady', { workload }),
+  ready: event('ready', { workload }),
   scale: event('scale', { replicas: count }),
   agentCrash: event('agentCrash', {}),
   apiDown: event('apiDown', { for: duration('How long.') }),

@@ -1,4 +1,4 @@
-import { LABEL_MANAGED_BY, LABEL_ROLE, LABEL_TARGET, MANAGED_BY, primaryName } from '#api/names.ts'
+import { LABEL_MANAGED_BY, LABEL_ROLE, LABEL_TARGET, MANAGED_BY, primaryName, type WorkloadRole } from '#api/names.ts'
 import type { KubeObject, ObjectMeta, OwnerReference, Service, Workload } from '#api/objects.ts'
 
 /** Whose pods a Service selects: written and read back by the same rules. */
@@ -54,8 +54,8 @@ export function selectorFor(serving: Serving, { apex, target, primary }: Selecto
   }
 }
 
-/** Selector of `<s>-primary` and `<s>-canary`. */
-export function roleSelector(role: 'primary' | 'canary', { target, primary }: SelectorSources): Labels {
+/** Selector of `<s>-primary`, `<s>-canary` and `<s>-baseline`. */
+export function roleSelector(role: WorkloadRole, { target, primary }: SelectorSources): Labels {
   const foreign = role === 'primary' ? flaggerPrimaryLabels(primary) : undefined
   return foreign ?? { ...ownLabels(target), [LABEL_ROLE]: role }
 }

@@ -1,3 +1,4 @@
+import { baselineShareFor, hasBaseline } from '#api/baseline.ts'
 import { formatDuration } from '#api/duration.ts'
 import { readCanary, type CanaryInput } from '#cli/input.ts'
 import { createConfig } from '#judge/config.ts'
@@ -14,7 +15,7 @@ export type PlanAnswer = {
   readonly strategy: Strategy
   readonly intervalSeconds: number
   /** `at`: when the step begins, counted from the first weight. */
-  readonly steps: readonly { readonly at: number; readonly weight: number; readonly intervalSeconds: number; readonly hold: boolean; readonly mirror: boolean }[]
+  readonly steps: readonly { readonly at: number; readonly weight: number; readonly intervalSeconds: number; readonly hold: boolean; readonly mirror: boolean; /** Percent of live requests on the baseline, where there is one. */ readonly baseline?: number }[]
   /** `interval x (maxWeight / stepWeight)`, or `interval x iterations`. */
   readonly durationSeconds: number
   /** `interval x threshold`: how long a version that fails every check lives. */
@@ -58,7 +59,7 @@ function judgeAnswer({ spec }: CanaryInput, steps: PlanAnswer['steps'], assumed:
   if (mode === 'off' || !metric || comparing(planned).length === 0) return {}
   const primaryRate = assumed.primaryRate ?? (metric.limit === undefined ? USUAL_RATE : metric.limit * USUAL_SHARE_OF_LIMIT)
   const tells = (assumed.requestsPerSecond === undefined ? USUAL_TRAFFIC : [assumed.requestsPerSecond]).map((requestsPerSecond) => {
-    const traffic = { requestsPerSecond, primaryRate, phi: 1 }
+    const traffic = { requestsPerSecond, primaryRate, phi: 1, hasBaseline: hasBaseline(spec) }
     const smallest = smallestTold(termsFor(metric, config, traffic), comparing(planned))
     const tooShort = shortfall(metric, config, traffic, planned)
     return { requestsPerSecond, smallest: smallest ?? null, ...(tooShort === undefined ? {} : { tooShort }) }
@@ -74,7 +75,7 @@ export function planAnswer(input: CanaryInput, assumed: Assumed = {}): PlanAnswe
   const steps = (spec.skipAnalysis ? [] : plan.steps).map((step) => {
     const begins = at
     at += step.intervalMs / 1_000
-    return { at: begins, weight: weightOf(plan.strategy, step.weight), intervalSeconds: step.intervalMs / 1_000, hold: step.hold, mirror: step.mirror ?? false }
+    return { at: begins, weight: weightOf(plan.strategy, step.weight), intervalSeconds: step.intervalMs / 1_000, hold: step.hold, mirror: step.mirror ?? false, ...(hasBaseline(spec) ? { baseline: baselineShareFor(step.weight) } : {}) }
   })
   const isSwitched = plan.strategy === 'blue-green'
   const weights = isSwitched ? [...steps.map(({ weight }) => weight), 100] : steps.map(({ weight }) => weight)
@@ -96,7 +97,7 @@ export function planText(plan: PlanAnswer): string {
   const time = (seconds: number): string => (seconds === 0 ? '0s' : formatDuration(seconds * 1_000))
   const kind = { weighted: 'canary by weight', 'blue-green': 'Blue/Green', 'a-b': 'A/B test (percent of the requests that match)' }[plan.strategy]
   const step = (one: PlanAnswer['steps'][number]): string =>
-    `  ${`+${time(one.at)}`.padEnd(10)} ${String(one.weight).padStart(3)} %  for ${time(one.intervalSeconds)}${one.mirror ? ', mirrored' : ''}${one.hold ? ', then holds until canarygate.dev/resume' : ''}`
+    `  ${`+${time(one.at)}`.padEnd(10)} ${String(one.weight).padStart(3)} %  for ${time(one.intervalSeconds)}${one.mirror ? ', mirrored' : ''}${one.baseline ? `, baseline ${one.baseline} %` : ''}${one.hold ? ', then holds until canarygate.dev/resume' : ''}`
   const { badFromStart, badAtTheEnd, maxWeight } = plan.exposure
   return [
     `${plan.name}.${plan.namespace}: ${kind}, one check every ${time(plan.intervalSeconds)}`,

@@ -1,18 +1,19 @@
-import type { Role } from '#api/names.ts'
+import type { Role, WorkloadRole } from '#api/names.ts'
 import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
 import type { HookReply, MetricValues, SimulationEvent, SimulationOptions } from '#cli/simulation.ts'
 import type { Check, CommandSeen, Effect, HookAnswer, Readiness, Seen, WorkloadSeen } from '#rollout/decision.ts'
 
-/** The cluster of a simulation: one target, its two copies, a router; it answers as Kubernetes would. */
+/** The cluster of a simulation: one target, its copies, a router; it answers as Kubernetes would. */
 
-/** `kept`: pods that were ready before the last change and serve until it is done, `keptRevision` theirs. */
+/** `restartedAt`: of a baseline the revision that it stands beside; either way another one means new pods. `kept`: pods that were ready before the last change and serve until it is done, `keptRevision` theirs. */
 type ModelWorkload = { revision: string; replicas: number; readyAt: number; restartedAt: string | undefined; kept: number; keptRevision: string }
 export type Model = {
   target: { image: string; wanted: number; adopted: boolean; replicas: number; readyAt: number; restartedAt: string | undefined; gate: string | undefined; held: boolean }
   primary: ModelWorkload | undefined
   canary: ModelWorkload | undefined
+  baseline: ModelWorkload | undefined
   /** Which of a role's pods are not ready: those of one revision, or all. */
-  notReady: Map<Role, string | typeof ALL>
+  notReady: Map<WorkloadRole, string | typeof ALL>
   /** Of a router. Without one (see `isByReplicas`) the apex and the pods behind it are the routes. */
   routes: Routes | undefined
   apex: Seen['apex']
@@ -72,7 +73,7 @@ export function happen(model: Model, event: SimulationEvent, options: Simulation
 export function carryOut(model: Model, effect: Effect, now: number, { podStartMs, spec }: SimulationOptions): void {
   switch (effect.kind) {
     case 'deploy':
-      model[effect.role] = changed(model, effect.role, { revision: effect.revision, replicas: effect.replicas, restartedAt: effect.restartedAt ?? model[effect.role]?.restartedAt }, now, podStartMs)
+      model[effect.role] = changed(model, effect.role, { revision: effect.revision, replicas: effect.replicas, restartedAt: effect.restartedAt ?? effect.beside ?? model[effect.role]?.restartedAt }, now, podStartMs)
       return
     case 'scale': {
       const old = model[effect.role]
@@ -130,7 +131,7 @@ export function carryOut(model: Model, effect: Effect, now: number, { podStartMs
 export const isGone = ({ deleting, hasFinalizer }: Model): boolean => deleting && !hasFinalizer
 
 /** A rolling update, or more or fewer pods: what is ready goes on serving until the new pods are. */
-function changed(model: Model, role: Role, { revision, replicas, restartedAt }: Pick<ModelWorkload, 'revision' | 'replicas' | 'restartedAt'>, now: number, podStartMs: number): ModelWorkload {
+function changed(model: Model, role: WorkloadRole, { revision, replicas, restartedAt }: Pick<ModelWorkload, 'revision' | 'replicas' | 'restartedAt'>, now: number, podStartMs: number): ModelWorkload {
   const old = model[role]
   const isDone = old !== undefined && isUp(model, role, old, now)
   const kept = isDone ? old.replicas : (old?.kept ?? 0)
@@ -141,23 +142,23 @@ function changed(model: Model, role: Role, { revision, replicas, restartedAt }: 
 }
 
 /** The workload's own pods are all there: those that it kept from before are gone. */
-const isUp = (model: Model, role: Role, found: ModelWorkload, now: number): boolean => now >= found.readyAt && !isBroken(model, role, found.revision)
-const isBroken = (model: Model, role: Role, revision: string): boolean => model.notReady.get(role) === ALL || model.notReady.get(role) === revision
+const isUp = (model: Model, role: WorkloadRole, found: ModelWorkload, now: number): boolean => now >= found.readyAt && !isBroken(model, role, found.revision)
+const isBroken = (model: Model, role: WorkloadRole, revision: string): boolean => model.notReady.get(role) === ALL || model.notReady.get(role) === revision
 
 /** Pods that are being replaced stay as they are: it is the new ones that do not get ready. */
-function startingIn(model: Model, role: Role, now: number): string | typeof ALL {
+function startingIn(model: Model, role: WorkloadRole, now: number): string | typeof ALL {
   const found = model[role]
   return found && now < found.readyAt && found.kept > 0 && found.keptRevision !== found.revision ? found.revision : ALL
 }
 
 export function see(model: Model, options: SimulationOptions, now: number, check: Check | undefined, hooks: readonly HookAnswer[] = []): Seen {
   const { spec } = options
-  const serving = (role: Role): number => {
+  const serving = (role: WorkloadRole): number => {
     const found = model[role]
     if (!found) return 0
     return isUp(model, role, found, now) ? found.replicas : isBroken(model, role, found.keptRevision) ? 0 : found.kept
   }
-  const workload = (role: Role): WorkloadSeen | undefined => {
+  const workload = (role: WorkloadRole): WorkloadSeen | undefined => {
     const found = model[role]
     if (!found) return undefined
     const isReady = found.replicas === 0 || isUp(model, role, found, now)
@@ -175,7 +176,8 @@ export function see(model: Model, options: SimulationOptions, now: number, check
   }
   const primary = workload('primary')
   const canary = workload('canary')
-  const endpoints = { primary: serving('primary'), canary: serving('canary') }
+  const baseline = workload('baseline')
+  const endpoints = { primary: serving('primary'), canary: serving('canary'), ...(baseline ? { baseline: serving('baseline') } : {}) }
   return {
     name: options.name, namespace: options.namespace, spec, deleting: model.deleting, hasFinalizer: model.hasFinalizer, commands: model.commands,
     target: {
@@ -183,7 +185,7 @@ export function see(model: Model, options: SimulationOptions, now: number, check
       replicas: model.target.replicas, runningReplicas: model.target.replicas, paused: model.target.held, held: model.target.held,
       gate: model.target.gate, requestedBy: 'scenario', scaled: false,
     },
-    targetReady: now >= model.target.readyAt, stableRevision: undefined, primary, canary, endpoints,
+    targetReady: now >= model.target.readyAt, stableRevision: undefined, primary, canary, baseline: baseline && { ...baseline, beside: baseline.restartedAt }, endpoints,
     routes: isByReplicas(spec) ? routesOfApex(model.apex, endpoints) : model.routes,
     apex: model.apex,
     provider: { name: spec.provider ?? 'kubernetes', settleMs: options.settleMs ?? 1_000, weightsByReplicas: isByReplicas(spec) },
@@ -194,14 +196,15 @@ export function see(model: Model, options: SimulationOptions, now: number, check
 }
 
 /** What the pods that the apex selects make of requests. */
-function routesOfApex(apex: Seen['apex'], { primary, canary }: Seen['endpoints']): Routes | undefined {
+function routesOfApex(apex: Seen['apex'], { primary, canary, baseline = 0 }: Seen['endpoints']): Routes | undefined {
   if (apex === 'primary') return ALL_TO_PRIMARY
   if (apex === 'canary') return routesTo(100)
-  return apex === 'both' && primary + canary > 0 ? routesTo(Math.round((100 * canary) / (primary + canary))) : undefined
+  const all = primary + baseline + canary
+  return apex === 'both' && all > 0 ? routesTo(Math.round((100 * canary) / all), Math.round((100 * baseline) / all)) : undefined
 }
 
 /** The next moment at which a workload changes its readiness by itself. */
 export function nextReadiness(model: Model, now: number): number | undefined {
-  const times = [model.primary?.readyAt, model.canary?.readyAt, model.target.readyAt].filter((time): time is number => time !== undefined && time > now)
+  const times = [model.primary?.readyAt, model.canary?.readyAt, model.baseline?.readyAt, model.target.readyAt].filter((time): time is number => time !== undefined && time > now)
   return times.length > 0 ? Math.min(...times) : undefined
 }

@@ -1,6 +1,6 @@
 import type { CanarySpec, CanaryStatus } from '#api/canary.ts'
 import type { CheckedMetric, Measurement } from '#api/measurement.ts'
-import type { Command, Role } from '#api/names.ts'
+import type { Command, WorkloadRole } from '#api/names.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { carryOut, happen, isGone, nextReadiness, see, type Model } from '#cli/simulated-cluster.ts'
 import type { Check, HookAnswer, HookCall } from '#rollout/decision.ts'
@@ -21,7 +21,7 @@ export type SimulationEvent = { readonly at: number } & (
   | { readonly do: 'metrics'; readonly values: MetricValues; readonly arm?: 'canary' | 'primary' }
   | { readonly do: 'hook'; readonly name: string; readonly answer: HookReply }
   | { readonly do: 'annotate'; readonly command: Command; readonly reason: string }
-  | { readonly do: 'notReady' | 'ready'; readonly workload: Role }
+  | { readonly do: 'notReady' | 'ready'; readonly workload: WorkloadRole }
   | { readonly do: 'scale'; readonly replicas: number }
   | { readonly do: 'agentCrash' }
   | { readonly do: 'apiDown'; readonly for: number }
@@ -79,7 +79,7 @@ export function simulate(options: SimulationOptions): SimulationResult {
   const model: Model = {
     target: { image: options.image, wanted: options.replicas, adopted: true, replicas: 0, readyAt: 0, restartedAt: undefined, gate: undefined, held: false },
     primary: { revision: options.image, replicas: options.replicas, readyAt: 0, restartedAt: undefined, kept: 0, keptRevision: options.image },
-    canary: undefined, notReady: new Map(), routes: ALL_TO_PRIMARY, apex: 'primary', commands: [], hasFinalizer: true, deleting: false,
+    canary: undefined, baseline: undefined, notReady: new Map(), routes: ALL_TO_PRIMARY, apex: 'primary', commands: [], hasFinalizer: true, deleting: false,
     hooks: new Map(), metrics: { primary: {}, canary: {} },
   }
   let status: CanaryStatus = { phase: 'Initialized', lastAppliedSpec: options.image, lastPromotedSpec: options.image, canaryWeight: 0 }

@@ -79,10 +79,10 @@ export const memoryOf = (state: JudgeState): Memory =>
 /** The state and the verdict after one more poll. The arguments are not touched. */
 export function judge(state: JudgeState, poll: Poll, config: JudgeConfig): Judgement {
   if (!isOf(state, config)) throw new RangeError('judge: the state is of another configuration')
-  if (poll.mixed) return answer(state, state, config)
+  if (poll.mixed) return answer(state, state, config, poll)
   const begun = poll.weight === state.weight ? state : { ...state, weight: poll.weight, step: EMPTY_STEP, metrics: state.metrics.map(restartProof) }
   const polled = { ...begun, metrics: begun.metrics.map((metric, i) => addPoll(metric, specOf(config, i), poll, config)) }
-  return answer(state, poll.weight > 0 ? { ...polled, step: addToStep(begun.step, poll, config) } : polled, config)
+  return answer(state, poll.weight > 0 ? { ...polled, step: addToStep(begun.step, poll, config) } : polled, config, poll)
 }
 
 const isOf = (state: JudgeState, { metrics }: JudgeConfig): boolean =>
@@ -103,7 +103,7 @@ function addToStep(step: JudgeState['step'], poll: Poll, config: JudgeConfig): J
     polls: step.polls + 1,
     seconds: step.seconds + poll.seconds,
     requests: step.requests + nc,
-    expected: step.expected + ((nc + np) * poll.weight) / 100,
+    expected: step.expected + ((nc + np) * poll.weight) / (poll.weight + (poll.against?.weight ?? 100 - poll.weight)),
   }
 }
 
@@ -146,7 +146,7 @@ function addAlone(alone: Evidence, counts: ChannelCounts | undefined, { limit }:
   return addGains(alone, UP_ERRORS.map((g) => share(g, limit, counts.nc, counts.kc) / phi))
 }
 
-function answer(before: JudgeState, polled: JudgeState, config: JudgeConfig): Judgement {
+function answer(before: JudgeState, polled: JudgeState, config: JudgeConfig, { against }: Poll): Judgement {
   const answers = polled.metrics.map((metric, i) => answerOf(metric, before.metrics[i] ?? metric, specOf(config, i), config))
   const e = lnMeanExp(answers.map((metric) => metric.lnE))
   const v = lnMeanExp(answers.map((metric) => metric.lnV))
@@ -164,7 +164,7 @@ function answer(before: JudgeState, polled: JudgeState, config: JudgeConfig): Ju
     metrics: Object.fromEntries(
       answers.map((metric, i) => [specOf(config, i).name, { lnE: orNull(metric.lnE), lnV: orNull(metric.lnV), lnGood: metric.lnGood, phi: metric.phi }]),
     ),
-    reason: reasonFor(verdict, state, answers, config),
+    reason: reasonFor(verdict, state, answers, config, against?.name),
   }
 }
 

@@ -1,5 +1,6 @@
 /** How long the judge needs: asked at admission, before a run, and when a step ended without an answer. */
 
+import { baselineShareFor } from '#api/baseline.ts'
 import { DOWN } from '#judge/gains.ts'
 
 /** Evidence that a typical crossing overshoots or waits for, beyond the bar itself; from the simulations. */
@@ -20,7 +21,7 @@ export type DetectionTerms = {
   readonly primaryRate: number
   /** Rate of events of the canary that should be found, 0 to 1. */
   readonly canaryRate: number
-  /** Of both arms together. */
+  /** Of all live requests. */
   readonly requestsPerSecond: number
   /** The canary's weight, percent. */
   readonly weight: number
@@ -31,6 +32,8 @@ export type DetectionTerms = {
   readonly metrics: number
   readonly alpha: number
   readonly phi: number
+  /** The canary is compared with fresh pods of the stable revision, which have a share of their own; left out: with all of the rest. */
+  readonly hasBaseline?: boolean
 }
 
 export type Detection =
@@ -50,7 +53,8 @@ export function planDetection(terms: DetectionTerms): Detection {
   const rho = q / p
   if (rho <= tolerance) return { kind: 'never', why: 'within tolerance' }
   if (q <= floor) return { kind: 'never', why: 'under floor' }
-  const v = (100 - weight) / weight
+  const v = (terms.hasBaseline ? baselineShareFor(weight) : 100 - weight) / weight
+  if (v === 0) return { kind: 'never', why: 'no primary' }
   const worse = q * Math.log(rho / tolerance) - (q + p * v) * Math.log((rho + v) / (tolerance + v))
   const material = floor > 0 ? divergence(q, floor) : Infinity
   const canaryRequests = (terms.phi * (Math.log(terms.metrics / terms.alpha) + OVERSHOOT)) / Math.min(worse, material)

@@ -23,6 +23,8 @@ export type Poll = {
   readonly weight: number
   /** A poll that spans a change of weight: nothing is learnt from it. */
   readonly mixed?: boolean
+  /** Where the other arm is not all of the rest: what it is called, and its own share of requests in percent. */
+  readonly against?: { readonly name: string; readonly weight: number }
   /** By metric name. A metric that is missing is left as it is. */
   readonly metrics: Readonly<Record<string, RateCounts | HistogramCounts>>
 }

@@ -6,11 +6,13 @@ import { BAD_IN_LIMITS, isTold, planDetection, smallestTold, timesLonger, weight
 import { percent } from '#judge/words.ts'
 
 export type Traffic = {
-  /** Of both arms together. */
+  /** Of all live requests. */
   readonly requestsPerSecond: number
   /** Live rate of events of the primary, 0 to 1. */
   readonly primaryRate: number
   readonly phi: number
+  /** See DetectionTerms. */
+  readonly hasBaseline?: boolean
 }
 
 /** What the planning formula is asked with for one metric of a configuration. */

@@ -8,26 +8,26 @@ import { isBothBad, NOTHING, tailOf, type JudgeState, type MetricState, type Ope
 /** Past this, odds are not worth counting. */
 const MOST_ODDS = 1e6
 
-/** Why a poll ended in its verdict. */
-export function reasonFor(verdict: Verdict, state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig): string {
+/** Why a poll ended in its verdict. `against`: what the other arm is called. */
+export function reasonFor(verdict: Verdict, state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig, against = 'primary'): string {
   switch (verdict) {
-    case 'Worse': return `${strongestSentence(state, answers, config)}: worse beyond doubt (${oddsOf(answers)})`
+    case 'Worse': return `${strongestSentence(state, answers, config, against)}: worse beyond doubt (${oddsOf(answers)})`
     case 'NoData': return noDataSentence(state)
-    case 'BothBad': return bothBadSentence(state, config)
-    case 'Suspect': return `${strongestSentence(state, answers, config)}: probably worse (${oddsOf(answers)}), looking again`
-    case 'Good': return goodSentence(state, config)
-    case 'Undecided': return undecidedSentence(state, answers, config)
+    case 'BothBad': return bothBadSentence(state, config, against)
+    case 'Suspect': return `${strongestSentence(state, answers, config, against)}: probably worse (${oddsOf(answers)}), looking again`
+    case 'Good': return goodSentence(state, config, against)
+    case 'Undecided': return undecidedSentence(state, answers, config, against)
     default: return verdict satisfies never
   }
 }
 
-function strongestSentence(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig): string {
+function strongestSentence(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig, against: string): string {
   const index = indexOfLargest(answers.map(({ lnE }) => lnE))
   const metric = state.metrics[index]
   const spec = config.metrics[index]
   if (!metric || !spec) return 'canary'
   const channel = answers[index]?.strongest ?? 0
-  return compareSentence(spec, channel, tellingCounts(metric, spec, channel))
+  return compareSentence(spec, channel, tellingCounts(metric, spec, channel), against)
 }
 
 const indexOfLargest = (values: readonly number[]): number => Math.max(0, values.indexOf(Math.max(...values)))
@@ -42,10 +42,10 @@ function tellingCounts(metric: MetricState, spec: JudgedMetric, channel: number)
 }
 
 /** `canary fails 4.1 % of 2,310 requests, primary 0.3 % of 20,900`. */
-function compareSentence(spec: JudgedMetric, channel: number, { nc, kc, np, kp }: ChannelCounts): string {
+function compareSentence(spec: JudgedMetric, channel: number, { nc, kc, np, kp }: ChannelCounts, against: string): string {
   const canary = `canary ${armSentence(spec, channel, nc, kc)}`
   if (np === 0) return spec.limit === undefined ? canary : `${canary}, where ${percent(spec.limit)} is the limit`
-  return `${canary}, primary ${percent(kp / np)} of ${count(np)}`
+  return `${canary}, ${against} ${percent(kp / np)} of ${count(np)}`
 }
 
 function armSentence(spec: JudgedMetric, channel: number, n: number, k: number): string {
@@ -66,29 +66,29 @@ function noDataSentence({ step, weight }: JudgeState): string {
     + 'is the route in force, does its Service select its pods, are they scraped?'
 }
 
-function bothBadSentence(state: JudgeState, config: JudgeConfig): string {
+function bothBadSentence(state: JudgeState, config: JudgeConfig, against: string): string {
   const index = Math.max(0, state.metrics.findIndex((metric, i) => config.metrics[i] && isBothBad(metric, config.metrics[i])))
   const metric = state.metrics[index]
   const spec = config.metrics[index]
-  return metric && spec ? `both arms are bad: ${compareSentence(spec, headlineOf(spec) ?? 0, tailOf(metric))}` : 'both arms are bad'
+  return metric && spec ? `both arms are bad: ${compareSentence(spec, headlineOf(spec) ?? 0, tailOf(metric), against)}` : 'both arms are bad'
 }
 
-function goodSentence(state: JudgeState, config: JudgeConfig): string {
+function goodSentence(state: JudgeState, config: JudgeConfig, against: string): string {
   const proofs = config.metrics.flatMap((spec, i) => {
     const headline = headlineOf(spec)
     const seen = headline === undefined ? undefined : state.metrics[i]?.channels[headline]?.seen
     if (!spec.gating || headline === undefined || !seen) return []
-    const bar = spec.limit === undefined ? `less than ${config.goodRatio} times the primary` : `under ${percent(spec.limit)}`
+    const bar = spec.limit === undefined ? `less than ${config.goodRatio} times the ${against}` : `under ${percent(spec.limit)}`
     return [`canary ${armSentence(spec, headline, seen.nc, seen.kc)}: ${bar}`]
   })
   return `${proofs.join('; ')} (proved at weight ${state.weight} %, wrong at most once in ${count(Math.round(1 / config.beta))})`
 }
 
-function undecidedSentence(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig): string {
+function undecidedSentence(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig, against: string): string {
   if (state.step.polls === 0) return 'nothing compared yet'
   if (state.step.requests === 0 && state.step.expected === 0) return 'no traffic'
   const missing = requestsMissing(state, answers, config)
-  if (missing === undefined) return `too few requests to tell: ${strongestSentence(state, answers, config)}`
+  if (missing === undefined) return `too few requests to tell: ${strongestSentence(state, answers, config, against)}`
   return `too few requests to tell: ${count(state.step.requests)} at this weight, about ${count(missing)} more would do`
 }
 

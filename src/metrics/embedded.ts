@@ -22,6 +22,8 @@ export type EmbeddedState = {
     /** Which counter each pod was read from, by pod. */
     readonly sources: Readonly<Record<string, string>>
     readonly weight: number
+    /** What the canary was compared with, where that was not the primary. */
+    readonly against?: string
   }
   /** Bounds of the latency channels, milliseconds: fixed for the run by the first histograms seen. Empty until then. */
   readonly bounds: readonly number[]
@@ -48,6 +50,8 @@ export type RoundTerms = {
   /** The canary's weight, in force now. A round after a change of weight gives a `mixed` poll, so scrape just before and just after. */
   readonly weight: number
   readonly pollSeconds: number
+  /** Of whom the other arm's pods are, where not of the primary; see Poll. A change of it gives a `mixed` poll. */
+  readonly against?: NonNullable<Poll['against']> | undefined
   /** When the round was made, Unix ms. */
   readonly nowMs: number
   /** A pod's latency counts once it has been ready for so long. */
@@ -88,7 +92,7 @@ export function absorbRound(state: EmbeddedState, round: ScrapeRound, terms: Rou
     misses: state.misses,
     pollSeconds: terms.pollSeconds,
   })
-  const problems = [...pods.flatMap(({ name, answer }) => (answer.kind === 'failed' ? [`${name}: ${answer.reason}`] : [])), ...unknownCounters(round)]
+  const problems = [...pods.flatMap(({ name, answer }) => (answer.kind === 'failed' ? [`${name}: ${answer.reason}`] : [])), ...unknownCounters(round, terms)]
   if (!complete || answered.length === 0) {
     const problem = reason ?? 'there is no pod to scrape'
     return { state: { ...state, misses, problem }, skewSeconds, problems: [problem, ...problems] }
@@ -107,10 +111,10 @@ function withoutLostCounters(pod: PodAnswer, { baseline }: EmbeddedState): PodAn
   return { ...pod, answer: { kind: 'failed', reason: `${baseline.sources[pod.name]} is gone from its page` } }
 }
 
-function unknownCounters(round: ScrapeRound): readonly string[] {
+function unknownCounters(round: ScrapeRound, { against }: RoundTerms): readonly string[] {
   return (['canary', 'primary'] as const).flatMap((arm) => {
     const pages = round[arm].flatMap(({ answer }) => (answer.kind === 'page' ? [answer.page] : []))
-    return pages.length > 0 && pages.every(({ errors }) => !errors) ? [`no pod of the ${arm} has a known counter of requests with a status`] : []
+    return pages.length > 0 && pages.every(({ errors }) => !errors) ? [`no pod of the ${arm === 'primary' ? against?.name ?? arm : arm} has a known counter of requests with a status`] : []
   })
 }
 
@@ -127,6 +131,7 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
     latency: latencyKnown || bounds.length === 0 || !state.baseline ? mapArms((arm) => ({ since: at, pods: latency[arm].pods })) : state.baseline.latency,
     sources,
     weight: terms.weight,
+    ...(terms.against ? { against: terms.against.name } : {}),
   }
   const next = { ...state, bounds, baseline: { ...baseline, errors: mapArms((arm) => ({ since: at, pods: errors[arm].pods })) } }
   const problems = bounds.length > 0 && !latencyKnown ? [`pods have histograms without the bounds ${bounds.join(', ')} ms`] : []
@@ -157,7 +162,8 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
     poll: {
       seconds,
       weight: terms.weight,
-      ...(last.weight === terms.weight ? {} : { mixed: true }),
+      ...(last.weight === terms.weight && last.against === terms.against?.name ? {} : { mixed: true }),
+      ...(terms.against ? { against: terms.against } : {}),
       metrics: {
         [ERRORS]: {
           nc: errorIncrease.canary.n,

@@ -78,14 +78,14 @@ export async function scrapePods(pods: Readonly<Record<Role, readonly ScrapePod[
 
 /**
  * Asks the pods of a proxy, which count for both arms: each answers once in either, under a name of its own. `readyAtMs` is the arms', since
- * a proxy is warm when what it stands before is not.
+ * a proxy is warm when what it stands before is not. `against`: the name of the arm that the canary is compared with.
  */
 export async function scrapeProxy(
-  pods: readonly ScrapePod[], names: Readonly<Record<Role, CounterNames>>, readyAtMs: Readonly<Record<Role, number | undefined>>, http: Http, terms: Omit<ScrapeTerms, 'names'>,
+  pods: readonly ScrapePod[], names: Readonly<Record<Role, CounterNames>>, readyAtMs: Readonly<Record<Role, number | undefined>>, http: Http, terms: Omit<ScrapeTerms, 'names'>, against = 'primary',
 ): Promise<ScrapeRound> {
   const pages = await Promise.all(pods.map(async (pod) => ({ pod, got: await fetchPage(pod, http, terms) })))
   const ofArm = (arm: Role): readonly PodAnswer[] => pages.map(({ pod, got }) =>
-    answerOf({ ...pod, name: `${pod.name} (${arm})`, ...(readyAtMs[arm] === undefined ? {} : { readyAtMs: readyAtMs[arm] }) }, got, names[arm]))
+    answerOf({ ...pod, name: `${pod.name} (${arm === 'canary' ? arm : against})`, ...(readyAtMs[arm] === undefined ? {} : { readyAtMs: readyAtMs[arm] }) }, got, names[arm]))
   return { canary: ofArm('canary'), primary: ofArm('primary') }
 }
 

@@ -15,7 +15,7 @@ import { analysisPresent } from '#policy/rules/analysis-present.ts'
 import { analysisTooShortToTell } from '#policy/rules/analysis-too-short-to-tell.ts'
 import { autoscalerReplicas } from '#policy/rules/autoscaler-replicas.ts'
 import { autoscalerTarget } from '#policy/rules/autoscaler-target.ts'
-import { baselineUnsupported } from '#policy/rules/baseline-unsupported.ts'
+import { baselinePossible } from '#policy/rules/baseline-possible.ts'
 import { crossNamespace } from '#policy/rules/cross-namespace.ts'
 import { delegation } from '#policy/rules/delegation.ts'
 import { duplicateMetrics } from '#policy/rules/duplicate-metrics.ts'
@@ -101,7 +101,7 @@ export const RULES: readonly Rule[] = [
   analysisPresent,
   autoscalerReplicas,
   autoscalerTarget,
-  baselineUnsupported,
+  baselinePossible,
   crossNamespace,
   delegation,
   duplicateMetrics,

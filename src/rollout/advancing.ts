@@ -1,5 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
+import { baselineShare, keepBaseline } from '#rollout/baseline.ts'
 import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
 import { closedGate, consult, told } from '#rollout/hooks.ts'
 import { goHome } from '#rollout/keeping.ts'
@@ -30,7 +31,8 @@ export function advance(before: CanaryStatus, seen: Seen, plan: Plan, index: num
   }
   const status = { ...running, canaryWeight: step.weight }
   const replicas = canaryReplicas(seen, step.weight)
-  const grow: Effect[] = seen.canary && seen.canary.replicas < replicas && !isCanaryScaled(seen) ? [{ kind: 'scale', role: 'canary', replicas }] : []
+  const isGrowing = seen.canary !== undefined && seen.canary.replicas < replicas && !isCanaryScaled(seen)
+  const grow: readonly Effect[] = isGrowing ? [{ kind: 'scale', role: 'canary', replicas }, ...keepBaseline(status, seen, replicas, false)] : []
   return {
     status,
     effects: [...grow, { kind: 'setRoutes', routes: routesOf(status, seen, plan) }],
@@ -73,7 +75,7 @@ export function routesOf(status: CanaryStatus, seen: Seen, plan: Plan): Routes {
   const weight = status.canaryWeight ?? 0
   const mirror = { ...ALL_TO_PRIMARY, mirror: mirrors(seen.spec, seen.provider.name) }
   if (plan.strategy === 'a-b') return routesTo(100)
-  if (weight > 0) return routesTo(weight)
+  if (weight > 0) return routesTo(weight, baselineShare(status, seen, weight))
   if (plan.strategy === 'blue-green') return mirror
   return stepAt(plan, status)?.mirror ? mirror : ALL_TO_PRIMARY
 }

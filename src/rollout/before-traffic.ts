@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { advance, planFor } from '#rollout/advancing.ts'
+import { keepBaseline, releaseBaseline, startingBaseline } from '#rollout/baseline.ts'
 import type { Decision, Effect, News, Seen, TargetSeen } from '#rollout/decision.ts'
 import { consult, consultRollback, hasHooks, hookFailed, told, toldOf } from '#rollout/hooks.ts'
 import { plus } from '#rollout/keeping.ts'
@@ -43,6 +44,7 @@ function sleep(before: CanaryStatus, seen: Seen, now: number): Decision {
   const routing = route(before, seen, ALL_TO_PRIMARY, now)
   const said = once(routing.status, asleep(targetOf(seen)))
   const release: Effect[] = routing.settled && (seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
+  if (routing.settled) release.push(...releaseBaseline(seen))
   return { status: said.status, effects: [...routing.effects, ...release], news: said.news, wakeAt: routing.wakeAt }
 }
 
@@ -62,6 +64,8 @@ function bringUp(before: CanaryStatus, seen: Seen, target: TargetSeen, now: numb
   if (!canary || canary.revision !== revision || (canary.replicas !== replicas && !(isCanaryScaled(seen) && canary.replicas > 0))) {
     return waiting(routing.status, [{ kind: 'deploy', role: 'canary', revision, replicas }])
   }
+  const freshPods = before.gate?.bypass ? [] : keepBaseline(before, seen, replicas, routing.settled)
+  if (freshPods.length > 0) return waiting(routing.status, freshPods)
   if (seen.primary && !seen.primary.readiness.ready && !seen.primary.readiness.retriable && !before.gate?.bypass) {
     const said = once(routing.status, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`))
     return waiting(said.status, [], said.news)
@@ -73,6 +77,12 @@ function bringUp(before: CanaryStatus, seen: Seen, target: TargetSeen, now: numb
     return waiting(said.status, [], said.news, now + RECHECK_MS)
   }
   if (canary.readyReplicas === 0 || seen.endpoints.canary < Math.min(replicas, canary.readyReplicas)) return waiting(routing.status)
+  const starting = before.gate?.bypass ? undefined : startingBaseline(before, seen)
+  if (starting !== undefined) {
+    const item = warning('CanaryBaselineNotReady', `baseline deployment ${targetOf(seen)} not ready: ${starting}`)
+    const said = notReady(routing.status, item, false, now)
+    return waiting(said.status, [], said.news, now + RECHECK_MS)
+  }
   if (!seen.routes || seen.routes.canary !== 0) return waiting(routing.status)
   // The router learns of new addresses on its own watch: it gets a moment before it is told to use them.
   const readyAt = timeOf(before.gate?.readyAt)

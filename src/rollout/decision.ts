@@ -1,7 +1,7 @@
 import type { CanarySpec, CanaryStatus, HookType, Phase } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
 import type { Actor } from '#api/commands.ts'
-import type { Command, Role } from '#api/names.ts'
+import type { Command, WorkloadRole } from '#api/names.ts'
 import type { Routes } from '#api/routes.ts'
 import type { Traffic } from '#judge/power.ts'
 
@@ -21,12 +21,14 @@ export type Seen = {
   readonly stableRevision: string | undefined
   readonly primary: WorkloadSeen | undefined
   readonly canary: WorkloadSeen | undefined
+  /** Fresh pods of the stable revision beside the canary. */
+  readonly baseline?: BaselineSeen | undefined
   /** In force at the router; undefined while there are none or it cannot be told. */
   readonly routes: Routes | undefined
   /** What is known to keep requests from following the routes, in words. */
   readonly obstacle?: string | undefined
   /** Ready addresses behind each role's Service. */
-  readonly endpoints: { readonly primary: number; readonly canary: number }
+  readonly endpoints: { readonly primary: number; readonly canary: number; readonly baseline?: number }
   /** Whose pods the apex Service selects. */
   readonly apex: 'target' | 'primary' | 'canary' | 'both' | 'foreign' | 'missing'
   readonly provider: ProviderSeen
@@ -119,6 +121,9 @@ export type WorkloadSeen = {
   readonly restartedAt: string | undefined
 }
 
+/** `beside`: the canary's revision that they were made for. */
+export type BaselineSeen = WorkloadSeen & { readonly beside: string | undefined }
+
 export type ProviderSeen = {
   readonly name: string
   /** Milliseconds between "the object says so" and "requests go there". */
@@ -140,8 +145,8 @@ export type Effect =
   | { readonly kind: 'snapshot'; readonly revision: string }
   /** The role Services, and the apex for routers that send requests to it. */
   | { readonly kind: 'services' }
-  | { readonly kind: 'deploy'; readonly role: Role; readonly revision: string; readonly replicas: number; readonly restartedAt?: string | undefined }
-  | { readonly kind: 'scale'; readonly role: Role; readonly replicas: number }
+  | { readonly kind: 'deploy'; readonly role: WorkloadRole; readonly revision: string; readonly replicas: number; readonly restartedAt?: string | undefined; readonly beside?: string }
+  | { readonly kind: 'scale'; readonly role: WorkloadRole; readonly replicas: number }
   /** `spec.replicas` to 0, the wanted count recorded beside it. */
   | { readonly kind: 'holdTarget'; readonly replicas: number }
   /** The role's autoscalers as the user's own has it; that one is kept from the target while it is held, and the canary's at rest. */

@@ -26,7 +26,7 @@ export function doubtOf(seen: Seen): News | undefined {
 export type Telling = { readonly status: CanaryStatus; readonly news: readonly News[] }
 
 /** Told once in a run, whatever its numbers become. */
-function onceInRun(status: CanaryStatus, item: News): Telling {
+export function onceInRun(status: CanaryStatus, item: News): Telling {
   const told = status.gate?.judge?.told ?? []
   if (told.includes(item.reason)) return { status, news: [] }
   return { status: withJudge(status, { told: [...told, item.reason] }), news: [item] }

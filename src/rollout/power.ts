@@ -1,3 +1,4 @@
+import { hasBaseline } from '#api/baseline.ts'
 import type { CanarySpec } from '#api/canary.ts'
 import { formatDuration } from '#api/duration.ts'
 import { createConfig } from '#judge/config.ts'
@@ -15,7 +16,7 @@ export function tooShortFor(spec: CanarySpec, traffic: Traffic): { readonly mess
   if (plan.strategy !== 'weighted' || spec.skipAnalysis || judgeMode(spec) === 'off') return undefined
   const config = createConfig(judgeSettingsOf(spec, []))
   const [metric] = config.metrics
-  const found = metric && shortfallOf(metric, config, traffic, plannedSteps(plan))
+  const found = metric && shortfallOf(metric, config, { ...traffic, hasBaseline: hasBaseline(spec) }, plannedSteps(plan))
   if (!found) return undefined
   const { success, most, neededSeconds, seconds } = found
   return {

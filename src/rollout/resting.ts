@@ -1,5 +1,6 @@
 import type { CanaryStatus, Phase } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
+import { releaseBaseline } from '#rollout/baseline.ts'
 import { firstCommand, refuse, take } from '#rollout/commands.ts'
 import type { CommandSeen, Decision, Effect, News, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
 import { tellPostRollout } from '#rollout/hooks.ts'
@@ -17,6 +18,7 @@ export const resting: PhaseStep = (before, seen, now) => {
   const { target } = seen
   const routing = route(before, seen, ALL_TO_PRIMARY, now)
   const release: Effect[] = routing.settled && (seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
+  if (routing.settled) release.push(...releaseBaseline(seen))
   if (!target) {
     const told = once(withoutWait(routing.status, true, now), warning('CanaryTargetMissing', `${seen.spec.targetRef.kind.toLowerCase()} ${targetOf(seen)} not found: the primary keeps serving`))
     return { status: told.status, effects: [...routing.effects, ...release], news: told.news, wakeAt: routing.wakeAt }

@@ -1,5 +1,5 @@
 import type { CanaryStatus } from '#api/canary.ts'
-import type { Routes } from '#api/routes.ts'
+import { readRoutes, type Routes } from '#api/routes.ts'
 import type { Decision, Seen } from '#rollout/decision.ts'
 import { agrees, servedAs } from '#rollout/routing.ts'
 import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
@@ -17,7 +17,7 @@ type Condition = Conditions[number]
 export function told(before: CanaryStatus, decision: Decision, seen: Seen, now: number): Decision {
   const { gate } = decision.status
   const others = (decision.status.conditions ?? []).filter(({ type }) => type !== ROUTED)
-  const asked = routesOf(gate?.routesFor)
+  const asked = readRoutes(gate?.routesFor)
   if (!asked) return { ...decision, status: withEffectiveWeight({ ...decision.status, conditions: others }, undefined) }
   const old = before.conditions?.find(({ type }) => type === ROUTED)
   const disturbed = wasDisturbed(before, decision, seen) ? [disturbance(seen)] : []
@@ -58,7 +58,7 @@ function pending(old: Condition | undefined, asked: Routes, seen: Seen, now: num
 function wasDisturbed(before: CanaryStatus, { status, effects }: Decision, seen: Seen): boolean {
   const [was, is] = [before.gate, status.gate]
   const isForgotten = was?.routesAt !== undefined && is?.routesAt === undefined && was.routesFor === is?.routesFor && phaseOf(before) === phaseOf(status)
-  const asked = routesOf(was?.routesFor)
+  const asked = readRoutes(was?.routesFor)
   if (!isForgotten || !asked || effects.some(({ kind }) => kind === 'setRoutes')) return false
   return !agrees(seen, asked)
 }
@@ -82,10 +82,5 @@ function conditionOf(old: Condition | undefined, status: string, reason: string,
   }
 }
 
-const wordsOf = ({ primary, canary, mirror }: Routes): string => `primary ${primary} %, canary ${canary} %${mirror ? ' and copies' : ''}`
-
-/** Of `status.gate.routesFor`; undefined for its other words. */
-function routesOf(mark: string | undefined): Routes | undefined {
-  const parts = /^(\d+)\/(\d+)(\+mirror)?$/.exec(mark ?? '')
-  return parts ? { primary: Number(parts[1]), canary: Number(parts[2]), mirror: parts[3] !== undefined } : undefined
-}
+const wordsOf = ({ primary, canary, mirror, baseline = 0 }: Routes): string =>
+  `primary ${primary} %${baseline > 0 ? ` (${baseline} % of it on the baseline)` : ''}, canary ${canary} %${mirror ? ' and copies' : ''}`

@@ -1,6 +1,7 @@
+import { hasBaseline } from '#api/baseline.ts'
 import type { CanaryStatus } from '#api/canary.ts'
 import { canaryReplicasFor } from '#api/replica-weights.ts'
-import { sameRoutes, type Routes } from '#api/routes.ts'
+import { sameRoutes, writeRoutes, type Routes } from '#api/routes.ts'
 import type { Effect, Seen } from '#rollout/decision.ts'
 import { timeOf, timestamp, withGate } from '#rollout/status.ts'
 
@@ -18,12 +19,10 @@ export type Routing = {
 /** Requests are not sent to a primary that is known to serve nothing while the canary serves: better a doubted answer than none. */
 export const mayGoHome = (seen: Seen): boolean => seen.endpoints.primary > 0 || seen.endpoints.canary === 0 || seen.target?.wantedReplicas === 0
 
-const markOf = (routes: Routes): string => `${routes.primary}/${routes.canary}${routes.mirror ? '+mirror' : ''}`
-
 /** The status of a decision that asks for routes: whatever was in force before, these have to be seen in force anew. */
 export function asking(status: CanaryStatus, effects: readonly Effect[]): CanaryStatus {
   const last = effects.findLast((effect) => effect.kind === 'setRoutes')
-  return last ? withGate(status, { routesFor: markOf(last.routes), routesAt: undefined }) : status
+  return last ? withGate(status, { routesFor: writeRoutes(last.routes), routesAt: undefined }) : status
 }
 
 /**
@@ -32,7 +31,7 @@ export function asking(status: CanaryStatus, effects: readonly Effect[]): Canary
  */
 export function route(status: CanaryStatus, seen: Seen, wanted: Routes, now: number): Routing {
   const asked: Effect = { kind: 'setRoutes', routes: wanted }
-  const mark = markOf(wanted)
+  const mark = writeRoutes(wanted)
   if (seen.routes && wanted.primary > seen.routes.primary && !mayGoHome(seen)) {
     return { status: withGate(status, { routesAt: undefined, routesFor: mark }), effects: [], settled: false, isInForce: false, wakeAt: undefined }
   }
@@ -67,13 +66,13 @@ export const isCanaryScaled = (seen: Seen): boolean => (seen.target?.scaled ?? f
 /** How many canary pods a weight needs: all that the owner asks for behind a router, a share of them where pods are the weight. */
 export function canaryReplicas(seen: Seen, weight: number): number {
   const wanted = Math.max(1, seen.target?.wantedReplicas ?? 1)
-  return seen.provider.weightsByReplicas && weight > 0 ? canaryReplicasFor(weight, wanted).replicas : wanted
+  return seen.provider.weightsByReplicas && weight > 0 ? canaryReplicasFor(weight, wanted, hasBaseline(seen.spec)).replicas : wanted
 }
 
 /** The share that whole pods give, where it is another. As planned, not as pods come and go: each of them would be a write. */
 export function servedAs(weight: number, seen: Seen): { readonly replicas: number; readonly percent: number } | undefined {
   if (!seen.provider.weightsByReplicas || weight <= 0 || weight >= 100) return undefined
-  const { replicas, effectiveWeight } = canaryReplicasFor(weight, seen.target?.wantedReplicas ?? 1)
+  const { replicas, effectiveWeight } = canaryReplicasFor(weight, seen.target?.wantedReplicas ?? 1, hasBaseline(seen.spec))
   const percent = Math.round(effectiveWeight)
   return percent === weight ? undefined : { replicas, percent }
 }

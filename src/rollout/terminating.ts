@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
-import type { Decision, Effect, PhaseStep, Seen, TargetSeen } from '#rollout/decision.ts'
+import { releaseBaseline } from '#rollout/baseline.ts'
+import type { Decision, Effect, PhaseStep, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import { scalers } from '#rollout/keeping.ts'
 import { route } from '#rollout/routing.ts'
 import { enter, normal, notReady, OBSERVATION_LAG_MS, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
@@ -62,12 +63,12 @@ export const terminating: PhaseStep = (before, seen, now) => {
 
 /**
  * An apex that serves the target selects by the user's labels alone, and the canary's pods have them too: an unfinished revision that still ran
- * would get its share of requests. So it goes first, once no request is on its way to it. Undefined: it is gone.
+ * would get its share of requests. So it goes first, and the baseline with it, once no request is on its way to it. Undefined: it is gone.
  */
 function withoutCanary(before: CanaryStatus, seen: Seen, now: number): Decision | undefined {
-  const { canary } = seen
-  if (!canary || (canary.replicas === 0 && canary.runningReplicas === 0)) return undefined
-  const scaled: Effect[] = canary.replicas > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
+  const isGone = (found: WorkloadSeen | undefined): boolean => !found || (found.replicas === 0 && found.runningReplicas === 0)
+  if (isGone(seen.canary) && isGone(seen.baseline)) return undefined
+  const scaled: Effect[] = [...((seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 } as const] : []), ...releaseBaseline(seen)]
   if (!seen.routes) {
     // The routes may have gone a moment ago: requests follow late.
     const goneAt = before.gate?.routesFor === NO_ROUTES ? timeOf(before.gate.routesAt) : undefined

@@ -1,8 +1,9 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { advance, conclude, isOtherStrategy, planFor, routesOf, startOver } from '#rollout/advancing.ts'
+import { keepBaseline, lostBaseline } from '#rollout/baseline.ts'
 import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
 import { closedGate, consult, consultRollback, hookFailed, told, toldOf } from '#rollout/hooks.ts'
-import { checkEarly, doubtOf, isProvedWorse, mayCheckEarly, openQuestion, warned } from '#rollout/judging.ts'
+import { checkEarly, doubtOf, isProvedWorse, mayCheckEarly, onceInRun, openQuestion, warned, type Telling } from '#rollout/judging.ts'
 import { positionOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
@@ -31,7 +32,9 @@ export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Dec
 
   const replicas = canaryReplicas(seen, routes.canary)
   const size: Effect[] = !isCanaryScaled(seen) && canary.replicas !== replicas ? [{ kind: 'scale', role: 'canary', replicas }] : []
-  const word = warned(routing.status, seen)
+  const isBaselineFree = (seen.routes?.baseline ?? 0) === 0 && (routing.settled || seen.provider.weightsByReplicas)
+  size.push(...keepBaseline(before, seen, replicas, isBaselineFree))
+  const word = warned(routing.status, seen) ?? withoutBaseline(routing.status, seen, routes.canary)
   if (word) return { ...word, effects: [...routing.effects, ...size], wakeAt: now }
   const dueAt = timeOf(before.gate?.nextCheckAt) ?? now
   if (now < dueAt && routing.isInForce && size.length === 0 && seen.judgement && mayCheckEarly(before, seen, plan)) {
@@ -44,6 +47,14 @@ export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Dec
     return { status: routing.status, effects: [...routing.effects, ...size], news: [], wakeAt: now + RECHECK_MS }
   }
   return check(routing.status, seen, plan, now)
+}
+
+/** Told once in a run: the evidence is of another kind than was asked for. */
+function withoutBaseline(status: CanaryStatus, seen: Seen, weight: number): Telling | undefined {
+  const reason = lostBaseline(status, seen, weight)
+  if (reason === undefined) return undefined
+  const telling = onceInRun(status, warning('CanaryBaselineLost', `${canaryOf(seen)} is compared with its warm primary: its baseline has no ready pod (${reason})`, 'warn'))
+  return telling.news.length > 0 ? telling : undefined
 }
 
 /** Weight on pods that are all gone falls at once; it comes back from the beginning, and too many such falls are the end. */

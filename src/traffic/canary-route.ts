@@ -1,8 +1,9 @@
+import { isBaselineAsked } from '#api/baseline.ts'
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
 import { LABEL_MANAGED_BY, MANAGED_BY, UNRECONCILED } from '#api/names.ts'
 import type { KubeObject, ObjectMeta, ObjectReader, Service, Workload } from '#api/objects.ts'
-import { routesTo, type Routes } from '#api/routes.ts'
+import { readRoutes, routesTo, type Routes } from '#api/routes.ts'
 import { ownedBy, servingOf } from '#api/selectors.ts'
 import { isSplitMark, splitMark } from '#traffic/entries.ts'
 
@@ -13,6 +14,9 @@ export const placeOf = ({ metadata: { namespace } }: Pick<Canary, 'metadata'>): 
 
 /** An A/B test: requests are chosen by `match`, for a number of iterations. */
 export const isTest = ({ spec: { analysis } }: Canary): boolean => (analysis.iterations ?? 0) > 0 && (analysis.match?.length ?? 0) > 0
+
+/** It asks for a baseline, or did when its routes were last asked for. */
+export const mayHaveBaseline = ({ spec, status }: Canary): boolean => isBaselineAsked(spec) || (readRoutes(status?.gate?.routesFor)?.baseline ?? 0) > 0
 
 /** Metadata of a route object of our own. One that is to outlive the Canary has no owner. */
 export function routeMetadata(canary: Canary, outlives: boolean): ObjectMeta {
@@ -62,11 +66,12 @@ export function apexShare(canary: Canary, objects: ObjectReader): number | undef
   return serving === 'primary' ? 0 : serving === 'canary' ? 100 : undefined
 }
 
-/** One answer out of several routes: routes that disagree are in no known state. */
-export function agreedRoutes(shares: readonly (number | undefined)[], mirror: boolean): Routes | undefined {
-  const [first] = shares
+/** One answer out of several routes: routes that disagree are in no known state. `baselines`: the baseline's part in each. */
+export function agreedRoutes(shares: readonly (number | undefined)[], mirror: boolean, baselines: readonly number[]): Routes | undefined {
+  const [[first], [baseline = 0]] = [shares, baselines]
   if (first === undefined || shares.some((share) => share === undefined || Math.round(share) !== Math.round(first))) return undefined
-  return { ...routesTo(Math.round(first)), mirror }
+  if (baselines.some((share) => Math.round(share) !== Math.round(baseline))) return undefined
+  return { ...routesTo(Math.round(first), Math.round(baseline)), mirror }
 }
 
 /** Port that routers send to: the Canary's, else the first of the apex. */

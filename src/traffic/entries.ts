@@ -1,4 +1,5 @@
-import { canaryName, GATE_GROUP, primaryName } from '#api/names.ts'
+import { baselineName, canaryName, GATE_GROUP, primaryName } from '#api/names.ts'
+import type { Routes } from '#api/routes.ts'
 
 /**
  * Lists of weighted backends, as an IngressRoute's `services` and an HTTPRoute's `backendRefs` are. While a run is on, the user's entry for the
@@ -14,6 +15,8 @@ export type EntryRules = {
   readonly isWeightFilledIn: boolean
   /** The apex holds what was requested last, not what serves: at rest, too, requests go to the primary. */
   readonly isApexRequested: boolean
+  /** `<s>-baseline` is ours: of a Canary without a baseline it may be anybody's. */
+  readonly hasBaseline: boolean
 }
 
 /** Entries of our making sum to this times the weight of the entry that they stand for. */
@@ -25,14 +28,15 @@ export const isSplitMark = (key: string): boolean => key.startsWith(`${GATE_GROU
 
 const weightOf = (entry: Entry): number => entry.weight ?? 1
 
-type Kinds = { readonly apex: boolean; readonly primary: boolean; readonly canary: boolean }
+type Kinds = { readonly apex: boolean; readonly primary: boolean; readonly canary: boolean; readonly baseline: boolean }
 const kindsOf = (entry: Entry, apex: string, rules: EntryRules): Kinds => {
   const isService = rules.isService(entry)
-  return { apex: isService && entry.name === apex, primary: isService && entry.name === primaryName(apex), canary: isService && entry.name === canaryName(apex) }
+  const leadsTo = (name: string): boolean => isService && entry.name === name
+  return { apex: leadsTo(apex), primary: leadsTo(primaryName(apex)), canary: leadsTo(canaryName(apex)), baseline: rules.hasBaseline && leadsTo(baselineName(apex)) }
 }
 
 export const mentions = (entries: readonly Entry[], apex: string, rules: EntryRules): boolean =>
-  entries.some((entry) => { const { apex: isApex, primary, canary } = kindsOf(entry, apex, rules); return isApex || primary || canary })
+  entries.some((entry) => Object.values(kindsOf(entry, apex, rules)).some(Boolean))
 
 export const mentionsApex = (entries: readonly Entry[], apex: string, rules: EntryRules): boolean =>
   entries.some((entry) => kindsOf(entry, apex, rules).apex)
@@ -72,6 +76,35 @@ export function shareOf(entries: readonly Entry[], apex: string, rules: EntryRul
   const sum = (role: 'primary' | 'canary') => kinds.filter((kind) => kind[role]).reduce((total, { entry }) => total + weightOf(entry), 0)
   const [primary, canary] = [sum('primary'), sum('canary')]
   return primary + canary === 0 ? undefined : (100 * canary) / (primary + canary)
+}
+
+/** The baseline's part, in percent, of what a list sends to this Canary's Services. */
+export function baselineShareOf(entries: readonly Entry[], apex: string, rules: EntryRules): number {
+  const kinds = entries.map((entry) => ({ entry, ...kindsOf(entry, apex, rules) })).filter(({ primary, canary, baseline }) => primary || canary || baseline)
+  const sum = (of: typeof kinds): number => of.reduce((total, { entry }) => total + weightOf(entry), 0)
+  const own = kinds.filter(({ baseline }) => baseline)
+  return own.length === 0 || sum(kinds) === 0 ? 0 : (100 * sum(own)) / sum(kinds)
+}
+
+/** A divided list with the baseline's part behind each entry of the primary, of whose weight it is taken. */
+export function withBaseline(entries: readonly Entry[], apex: string, { primary, baseline = 0 }: Pick<Routes, 'primary' | 'baseline'>, rules: EntryRules): readonly Entry[] {
+  if (baseline <= 0) return entries
+  return entries.flatMap((entry) => {
+    if (!kindsOf(entry, apex, rules).primary) return [entry]
+    const share = Math.round((weightOf(entry) * baseline) / primary)
+    return share === 0 ? [entry] : [{ ...entry, weight: weightOf(entry) - share }, { ...entry, name: baselineName(apex), weight: share }]
+  })
+}
+
+/** The list as it was before: the primary has its whole part. */
+export function withoutBaseline(entries: readonly Entry[], apex: string, rules: EntryRules): readonly Entry[] {
+  if (!entries.some((entry) => kindsOf(entry, apex, rules).baseline)) return entries
+  return entries.flatMap((entry, index) => {
+    if (kindsOf(entry, apex, rules).baseline) return []
+    const next = entries[index + 1]
+    const isFollowed = kindsOf(entry, apex, rules).primary && next !== undefined && kindsOf(next, apex, rules).baseline
+    return [isFollowed ? { ...entry, weight: weightOf(entry) + weightOf(next) } : entry]
+  })
 }
 
 /** The list as its owner wrote it. `isSplit`: the list is of our making. */

@@ -6,8 +6,8 @@ import { canonicalJson } from '#api/revision.ts'
 import { routesTo, type Routes } from '#api/routes.ts'
 import { isOwn } from '#api/selectors.ts'
 import { isApplied } from '#traffic/applied.ts'
-import { agreedRoutes, apexShare, isTest, markOf, patchedMetadata, routeMetadata, routePort, type Mark } from '#traffic/canary-route.ts'
-import { divided, isCanaryAlone, isChosenList, mentions, released, restored, roleOf, shareOf, type Entry, type EntryRules } from '#traffic/entries.ts'
+import { agreedRoutes, apexShare, isTest, markOf, mayHaveBaseline, patchedMetadata, routeMetadata, routePort, type Mark } from '#traffic/canary-route.ts'
+import { baselineShareOf, divided, isCanaryAlone, isChosenList, mentions, released, restored, roleOf, shareOf, withBaseline, withoutBaseline, type Entry, type EntryRules } from '#traffic/entries.ts'
 import { classWithout } from '#traffic/gateway-class.ts'
 import { isMirrorTo, mirrorTo, serviceFilters, serviceRef, type Filter } from '#traffic/gateway-filters.ts'
 import { analysisMatches, serviceMatches, type RouteMatch } from '#traffic/gateway-match.ts'
@@ -52,9 +52,10 @@ function gatewayApi(name: string, version: Version): TrafficProvider {
         // A condition that somebody changed might let everybody in: a test is in force only when it is written as it should be.
         return isTest(canary) && renderRoutes(canary, apiVersion, version, routesTo(100), objects).length === 0 ? routesTo(100) : undefined
       }
-      const shares = all.flatMap((route) => (route === own ? ownShares(canary, route) : foreignShares(canary, route)))
+      const lists = all.flatMap((route) => (route === own ? ownLists(route) : foreignLists(canary, route)))
+      const shares = lists.map((entries) => shareOf(whole(canary, entries), apexName(canary), entryRules(canary)))
       const mirrored = all.some((route) => (route.spec.rules ?? []).some(({ filters }) => isMirrored(canary, filters)))
-      return agreedRoutes(shares.map((share) => (share === 'apex' ? apexShare(canary, objects) : share)), mirrored)
+      return agreedRoutes(shares.map((share) => (share === 'apex' ? apexShare(canary, objects) : share)), mirrored, lists.map((entries) => baselineShareOf(entries, apexName(canary), entryRules(canary))))
     },
     obstacle(canary, objects) {
       const routes = httpRoutesOf(canary, apiVersion, objects)
@@ -95,7 +96,10 @@ const entryRules = (canary: Canary): EntryRules => ({
     (!entry['namespace'] || entry['namespace'] === canary.metadata.namespace),
   isWeightFilledIn: true,
   isApexRequested: isServiceTarget(canary),
+  hasBaseline: mayHaveBaseline(canary),
 })
+
+const whole = (canary: Canary, entries: readonly Entry[]): readonly Entry[] => withoutBaseline(entries, apexName(canary), entryRules(canary))
 
 type HttpRoutes = {
   /** Of the user's, with a rule that divides this Canary's live requests. */
@@ -186,7 +190,7 @@ function ownRules(canary: Canary, routes: Routes, version: Version, objects: Obj
   const port = routePort(canary, objects)
   const apex = apexName(canary)
   const to = (name: string, weight: number): Entry => ({ ...serviceRef(name, port), weight })
-  const split = [to(primaryName(apex), routes.primary), to(canaryName(apex), routes.canary)]
+  const split = withBaseline([to(primaryName(apex), routes.primary), to(canaryName(apex), routes.canary)], apex, routes, entryRules(canary))
   const base = serviceMatches(canary)
   const filters = [...serviceFilters(canary), ...(routes.mirror ? [mirrorTo(serviceRef(canaryName(apex), port))] : [])]
   const rule = (matches: readonly RouteMatch[], backendRefs: readonly Entry[]): Rule => baseRule(canary, version, matches, filters, backendRefs)
@@ -203,8 +207,7 @@ function ownRules(canary: Canary, routes: Routes, version: Version, objects: Obj
 }
 
 /** The last rule is for everybody; in an A/B test it keeps them on the primary. */
-const ownShares = (canary: Canary, route: HttpRoute): readonly (number | 'apex' | undefined)[] =>
-  [shareOf(route.spec.rules?.at(-1)?.backendRefs ?? [], apexName(canary), entryRules(canary))]
+const ownLists = (route: HttpRoute): readonly (readonly Entry[])[] => [route.spec.rules?.at(-1)?.backendRefs ?? []]
 
 // ---- HTTPRoutes of the user's
 
@@ -226,10 +229,9 @@ function isAdded(canary: Canary, rule: Rule, mark: Mark | undefined): boolean {
   return (mark === 'match' && isChosen(canary, rule)) || (mark === 'sticky' && isStickyRule(rule))
 }
 
-function foreignShares(canary: Canary, route: HttpRoute): readonly (number | 'apex' | undefined)[] {
+function foreignLists(canary: Canary, route: HttpRoute): readonly (readonly Entry[])[] {
   const mark = markOf(route, apexName(canary))
-  return (route.spec.rules ?? []).filter((rule) => concerns(canary, rule) && !isAdded(canary, rule, mark))
-    .map(({ backendRefs = [] }) => shareOf(backendRefs, apexName(canary), entryRules(canary)))
+  return (route.spec.rules ?? []).filter((rule) => concerns(canary, rule) && !isAdded(canary, rule, mark)).map(({ backendRefs = [] }) => backendRefs)
 }
 
 function patch(canary: Canary, route: HttpRoute, change: (rules: readonly Rule[], mark: Mark | undefined) => Change): readonly KubeObject[] {
@@ -246,7 +248,7 @@ function restoredRules(canary: Canary, rules: readonly Rule[], mark: Mark | unde
   return rules.flatMap((rule) => {
     if (!concerns(canary, rule)) return [rule]
     if (isAdded(canary, rule, mark)) return []
-    const backendRefs = (rule.backendRefs ?? []).map((entry) => (mark === 'sticky' ? withoutCookies<Entry>(canary, entry) : entry))
+    const backendRefs = whole(canary, rule.backendRefs ?? []).map((entry) => (mark === 'sticky' ? withoutCookies<Entry>(canary, entry) : entry))
     return [unmirrored(canary, { ...rule, backendRefs: restored(backendRefs, apexName(canary), mark === 'weights' || mark === 'sticky', entryRules(canary)) })]
   })
 }
@@ -261,7 +263,8 @@ function splitRules(canary: Canary, rules: readonly Rule[], routes: Routes, mark
     const split = dividedRule(canary, rule, routes.canary)
     isSplit ||= split.isSplit
     if (cookies) return stickyRules(canary, rule, split.backendRefs, cookies)
-    return [routes.mirror ? mirrored(canary, rule, objects) : { ...rule, backendRefs: split.backendRefs }]
+    if (routes.mirror) return [mirrored(canary, rule, objects)]
+    return [{ ...rule, backendRefs: withBaseline(split.backendRefs, apexName(canary), routes, entryRules(canary)) }]
   })
   return { rules: changed, mark: cookies && changed.length > own.length ? 'sticky' : isSplit ? 'weights' : undefined }
 }

@@ -1,6 +1,6 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { canaryName, primaryName } from '#api/names.ts'
+import { baselineName, canaryName, LABEL_ROLE, primaryName } from '#api/names.ts'
 import { countsOf, type KubeObject, type ObjectReader, type Service, type Workload } from '#api/objects.ts'
 import { ALL_TO_PRIMARY, routesTo } from '#api/routes.ts'
 import { selectorFor, servingOf, withSelector, type Serving } from '#api/selectors.ts'
@@ -25,10 +25,13 @@ export const kubernetes: TrafficProvider = {
     if (serving === 'canary') return routesTo(100)
     if (serving !== 'both') return undefined
     const readyOf = (workload: Workload | undefined): number => (workload ? countsOf(workload).readyReplicas : 0)
-    const primaryPods = readyOf(primary)
-    const canaryPods = readyOf(workloadIn(canary, canaryName(canary.spec.targetRef.name), objects))
-    if (primaryPods + canaryPods === 0) return undefined
-    return routesTo(shareOf(primaryPods, canaryPods))
+    const { name } = canary.spec.targetRef
+    const baseline = workloadIn(canary, baselineName(name), objects)
+    // One without the role is somebody's workload that happens to be called so.
+    const baselinePods = baseline?.metadata.labels?.[LABEL_ROLE] === 'baseline' ? readyOf(baseline) : 0
+    const [primaryPods, canaryPods] = [readyOf(primary), readyOf(workloadIn(canary, canaryName(name), objects))]
+    const all = primaryPods + baselinePods + canaryPods
+    return all === 0 ? undefined : routesTo(shareOf(primaryPods + baselinePods, canaryPods), Math.round((100 * baselinePods) / all))
   },
   obstacle(canary, objects) {
     const { apex, target } = partsOf(canary, objects)

@@ -1,13 +1,13 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName, isServiceTarget } from '#api/defaults.ts'
-import { canaryName, primaryName } from '#api/names.ts'
+import { baselineName, canaryName, primaryName } from '#api/names.ts'
 import type { KubeObject, ObjectReader } from '#api/objects.ts'
 import { canonicalJson } from '#api/revision.ts'
 import { routesTo, type Routes } from '#api/routes.ts'
 import { isOwn } from '#api/selectors.ts'
 import { isApplied } from '#traffic/applied.ts'
-import { agreedRoutes, apexShare, isTest, markOf, patchedMetadata, placeOf, routeMetadata, routePort, type Mark } from '#traffic/canary-route.ts'
-import { divided, isCanaryAlone, isChosenList, leadsToPrimary, mentions, released, restored, shareOf, type Entry, type EntryRules } from '#traffic/entries.ts'
+import { agreedRoutes, apexShare, isTest, markOf, mayHaveBaseline, patchedMetadata, placeOf, routeMetadata, routePort, type Mark } from '#traffic/canary-route.ts'
+import { baselineShareOf, divided, isCanaryAlone, isChosenList, leadsToPrimary, mentions, released, restored, shareOf, withBaseline, withoutBaseline, type Entry, type EntryRules } from '#traffic/entries.ts'
 import type { TrafficProvider } from '#traffic/provider.ts'
 import { testCondition, type Syntax } from '#traffic/traefik-match.ts'
 import { isMirrored, isMirrorEntry, mirrored, mirrorName, mirrorService, unmirrored } from '#traffic/traefik-mirror.ts'
@@ -40,10 +40,10 @@ export const traefik: TrafficProvider = {
       return isTest(canary) && renderRoutes(canary, routesTo(100), routers, objects).length === 0 ? routesTo(100) : undefined
     }
     const lists = [...foreign, ...(own ? [own] : [])].flatMap((object) => splitLists(canary, object))
-    const shares = lists.map((entries) => shareOf(unmirrored(canary, entries), apexName(canary), rulesOf(canary)))
+    const shares = lists.map((entries) => shareOf(whole(canary, unmirrored(canary, entries)), apexName(canary), rulesOf(canary)))
     const mirroring = lists.filter((entries) => isMirrored(canary, entries)).length
     if (mirroring > 0 && (mirroring < lists.length || !isMirrorReady(canary, routers, objects))) return undefined
-    return agreedRoutes(shares.map((share) => (share === 'apex' ? apexShare(canary, objects) : share)), mirroring > 0)
+    return agreedRoutes(shares.map((share) => (share === 'apex' ? apexShare(canary, objects) : share)), mirroring > 0, lists.map((entries) => baselineShareOf(entries, apexName(canary), rulesOf(canary))))
   },
   obstacle(canary, objects) {
     const { foreign, ingressRoutes, isReference } = routersOf(canary, objects)
@@ -67,7 +67,7 @@ function renderRoutes(canary: Canary, routes: Routes, routers: Routers, objects:
   const { own, needsOwn, apiVersion, mirror } = routers
   const patches = candidates(canary, routers).flatMap((object) => patch(canary, object, (rules, mark) => splitRules(canary, rules, mark, routes, object.apiVersion, routers, objects)))
   const mirroring = routes.mirror ? [mirrorService(canary, apiVersion, objects)].filter((wanted) => !isApplied(mirror, wanted)) : []
-  const entries = weighted(canary, isTest(canary) ? 0 : routes.canary, own, objects)
+  const entries = weighted(canary, isTest(canary) ? routesTo(0) : routes, own, objects)
   const wanted = renderOwn(canary, apiVersion, routes.mirror ? mirrored(canary, entries, (each) => leads(canary, each)) : entries, false)
   // First what is referred to, then what refers to it.
   return [...mirroring, ...patches, ...(needsOwn && !isApplied(own, wanted) ? [wanted] : [])]
@@ -77,8 +77,10 @@ const rulesOf = (canary: Canary): EntryRules => ({
   isService: ({ kind, namespace }) => (kind === undefined || kind === 'Service') && (!namespace || namespace === canary.metadata.namespace),
   isWeightFilledIn: false,
   isApexRequested: isServiceTarget(canary),
+  hasBaseline: mayHaveBaseline(canary),
 })
 
+const whole = (canary: Canary, entries: readonly Entry[]): readonly Entry[] => withoutBaseline(entries, apexName(canary), rulesOf(canary))
 const leads = (canary: Canary, entry: Entry): boolean => leadsToPrimary(entry, apexName(canary), rulesOf(canary))
 const concerns = (canary: Canary, entries: readonly Entry[]): boolean =>
   mentions(entries, apexName(canary), rulesOf(canary)) && !isCanaryAlone(entries, apexName(canary), rulesOf(canary))
@@ -165,7 +167,7 @@ function restoredRules(canary: Canary, rules: readonly Rule[], mark: Mark | unde
   return rules.flatMap((rule) => {
     if (!rule.services || !concerns(canary, rule.services)) return [rule]
     if (mark === 'match' && isChosen(canary, rule)) return []
-    return [{ ...rule, services: restored(unmirrored(canary, rule.services), apexName(canary), mark === 'weights', rulesOf(canary)) }]
+    return [{ ...rule, services: restored(whole(canary, unmirrored(canary, rule.services)), apexName(canary), mark === 'weights', rulesOf(canary)) }]
   })
 }
 
@@ -179,7 +181,8 @@ function splitRules(
     if (!rule.services || !concerns(canary, rule.services)) return rule
     const split = divided(rule.services, apexName(canary), routes.canary, false, rulesOf(canary))
     isSplit ||= split.isSplit
-    return { ...rule, services: routes.mirror ? mirrored(canary, split.entries, (each) => leads(canary, each)) : split.entries }
+    const services = withBaseline(split.entries, apexName(canary), routes, rulesOf(canary))
+    return { ...rule, services: routes.mirror ? mirrored(canary, services, (each) => leads(canary, each)) : services }
   })
   return { rules: changed, mark: isSplit ? 'weights' : undefined }
 }
@@ -232,10 +235,10 @@ const renderOwn = (canary: Canary, apiVersion: string, services: readonly Entry[
   ({ apiVersion, kind: 'TraefikService', metadata: routeMetadata(canary, outlives), spec: { weighted: { services } } })
 
 /** At rest only the primary, as in Flagger: a canary without pods would answer 503 even at weight 0 in a sticky session. */
-function weighted(canary: Canary, weight: number, own: TraefikService | undefined, objects: ObjectReader): readonly Entry[] {
+function weighted(canary: Canary, { primary, canary: weight, baseline = 0 }: Routes, own: TraefikService | undefined, objects: ObjectReader): readonly Entry[] {
   const apex = apexName(canary)
-  const primary = entry(canary, primaryName(apex), 100 - weight, own, objects)
-  return weight <= 0 ? [primary] : [primary, entry(canary, canaryName(apex), weight, own, objects)]
+  const to = (name: string, share: number): readonly Entry[] => (share <= 0 ? [] : [entry(canary, name, share, own, objects)])
+  return [entry(canary, primaryName(apex), primary - baseline, own, objects), ...to(baselineName(apex), baseline), ...to(canaryName(apex), weight)]
 }
 
 /** An entry keeps what somebody else set on it (transport, headers, stickiness); a new one takes that over from its fellow. */

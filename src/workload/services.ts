@@ -1,6 +1,7 @@
+import { hasBaseline } from '#api/baseline.ts'
 import type { Canary, CanaryService } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { LABEL_ROLE, LABEL_TARGET, primaryName, roleName, UNRECONCILED, type Role } from '#api/names.ts'
+import { baselineName, LABEL_ROLE, LABEL_TARGET, primaryName, roleName, UNRECONCILED, type WorkloadRole } from '#api/names.ts'
 import type { ObjectReader, Service, ServicePort, Workload } from '#api/objects.ts'
 import { isOwn, ownedBy, roleSelector, selectorFor, withSelector, type Labels, type Serving } from '#api/selectors.ts'
 import { inNamespace, MANAGED_LABELS } from '#workload/metadata.ts'
@@ -11,17 +12,21 @@ const SELECTOR_LABELS = ['app', 'name', 'app.kubernetes.io/name'] as const
 const SIDECARS: readonly string[] = ['istio-proxy', 'envoy']
 const DEFAULT_PORT_NAME = 'http'
 
-/** `<s>-primary` and `<s>-canary`. */
+/** `<s>-primary` and `<s>-canary`, and `<s>-baseline` where there is one. */
 export function renderServices(canary: Canary, target: Workload, existing: ObjectReader): readonly Service[] {
   const apex = serviceIn(canary, apexName(canary), existing)
   const primary = primaryIn(canary, existing)
-  return (['primary', 'canary'] as const).map((role) =>
+  const found = serviceIn(canary, baselineName(apexName(canary)), existing)
+  const isFree = !found || found.metadata.labels?.[LABEL_ROLE] === 'baseline'
+  const roles: readonly WorkloadRole[] = hasBaseline(canary.spec) && isFree ? ['primary', 'canary', 'baseline'] : ['primary', 'canary']
+  return roles.map((role) =>
     renderRoleService(canary, target, role, roleSelector(role, { target, primary }), apex && !isOwn(apex, canary) ? apex : undefined))
 }
 
-function renderRoleService(canary: Canary, target: Workload, role: Role, selector: Labels, apex: Service | undefined): Service {
+function renderRoleService(canary: Canary, target: Workload, role: WorkloadRole, selector: Labels, apex: Service | undefined): Service {
   const service = canary.spec.service
   const name = roleName(apexName(canary), role)
+  const { labels, annotations } = (role === 'baseline' ? undefined : service?.[role]) ?? {}
   return {
     apiVersion: 'v1',
     kind: 'Service',
@@ -29,8 +34,8 @@ function renderRoleService(canary: Canary, target: Workload, role: Role, selecto
       name,
       ...inNamespace(canary.metadata.namespace),
       // The role travels on to the EndpointSlices, by which they are watched.
-      labels: { ...nameLabel(target, name), ...service?.[role]?.labels, ...MANAGED_LABELS, [LABEL_ROLE]: role, [LABEL_TARGET]: target.metadata.name },
-      annotations: { ...service?.[role]?.annotations, ...UNRECONCILED },
+      labels: { ...nameLabel(target, name), ...labels, ...MANAGED_LABELS, [LABEL_ROLE]: role, [LABEL_TARGET]: target.metadata.name },
+      annotations: { ...annotations, ...UNRECONCILED },
       ownerReferences: [ownedBy(canary)],
     },
     spec: specOf(service, selector, portsOf(canary, target, apex)),

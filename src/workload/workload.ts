@@ -1,5 +1,5 @@
 import type { Canary } from '#api/canary.ts'
-import { ANNOTATION_RESTARTED_AT, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, type Role, SCALE_TO_ZERO } from '#api/names.ts'
+import { ANNOTATION_BESIDE, ANNOTATION_RESTARTED_AT, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, SCALE_TO_ZERO, type WorkloadRole } from '#api/names.ts'
 import type { LabelSelector, PodTemplate, Workload } from '#api/objects.ts'
 import { restartedAt } from '#api/revision.ts'
 import { ownedBy } from '#api/selectors.ts'
@@ -13,19 +13,21 @@ export type WorkloadOptions = {
   readonly configNames?: ConfigNames | undefined
   /** A restart asked for by `kubectl rollout restart`. Left out: the mark that the existing pods of this revision carry stays. */
   readonly restartedAt?: string | undefined
+  /** Of a baseline: the canary's revision. */
+  readonly beside?: string | undefined
 }
 
 /** Copied from the target when it has them. `paused` is not: a copy that does not roll could never become ready. */
 const COPIED_FIELDS = ['strategy', 'updateStrategy', 'minReadySeconds', 'progressDeadlineSeconds', 'revisionHistoryLimit'] as const
 
 /**
- * The primary or canary, whole, so that server-side apply also removes what a new revision no longer has. The pods are what was admitted, and two
+ * The primary, canary or baseline, whole, so that server-side apply also removes what a new revision no longer has. The pods are what was admitted, and two
  * labels. Affinity and spread constraints stay as they are: the user's labels are still on every pod, so they go on matching;
- * both roles then count together, as the pods of two ReplicaSets do in any rolling update. `replicas` undefined: an autoscaler owns the count,
+ * the roles then count together, as the pods of two ReplicaSets do in any rolling update. `replicas` undefined: an autoscaler owns the count,
  * and what it said last is repeated, since a field that we applied once and then leave out falls back to its default, 1.
  */
 export function renderWorkload(
-  canary: Canary, target: Workload, role: Role, template: PodTemplate, replicas: number | undefined, revision: string, options: WorkloadOptions = {},
+  canary: Canary, target: Workload, role: WorkloadRole, template: PodTemplate, replicas: number | undefined, revision: string, options: WorkloadOptions = {},
 ): Workload {
   const name = roleName(target.metadata.name, role)
   const { namespace } = canary.metadata
@@ -55,7 +57,7 @@ export function renderWorkload(
   }
 }
 
-function selectorOf(target: Workload, role: Role, existing: Workload | undefined): LabelSelector {
+function selectorOf(target: Workload, role: WorkloadRole, existing: Workload | undefined): LabelSelector {
   if (existing) return existing.spec.selector
   const { matchLabels, matchExpressions } = target.spec.selector
   return { matchLabels: { ...matchLabels, [LABEL_ROLE]: role }, ...(matchExpressions?.length ? { matchExpressions } : {}) }
@@ -67,7 +69,7 @@ function podsOf(template: PodTemplate, labels: Readonly<Record<string, string>>,
   // Applying the same revision again must not undo a restart: that would be another one.
   const restart = options.restartedAt ?? (isSameRevision && existing ? restartedAt(existing.spec.template) : undefined)
   const { 'pod-template-hash': _, ...own } = template.metadata?.labels ?? {}
-  const annotations = { ...template.metadata?.annotations, ...(restart === undefined ? {} : { [ANNOTATION_RESTARTED_AT]: restart }) }
+  const annotations = { ...template.metadata?.annotations, ...(restart === undefined ? {} : { [ANNOTATION_RESTARTED_AT]: restart }), ...(options.beside === undefined ? {} : { [ANNOTATION_BESIDE]: options.beside }) }
   const { creationTimestamp: __, ...metadata } = (template.metadata ?? {}) as Record<string, unknown>
   const pods: PodTemplate = {
     ...template,

@@ -59,6 +59,10 @@ const scenarios: readonly Scenario[] = [
   },
   { name: 'traefik: deletion in mid-run', objects: [...cart(), canary({ spec: { provider: 'traefik' }, analysis: { interval: '5m' } })], before: toWeight, act: remove, isPromoted: false },
   {
+    name: 'traefik, a baseline: deletion in mid-run', objects: [...cart(), canary({ spec: { provider: 'traefik', gate: { baseline: {} } }, analysis: { stepWeights: [50], interval: '5m' } })],
+    before: toWeight, act: remove, isPromoted: false,
+  },
+  {
     name: 'kubernetes: another revision in mid-run', objects: [...cart(), canary({ spec: { provider: 'kubernetes' } })], before: toWeight, isPromoted: true,
     act: (world) => world.setImage('cart:3'),
   },

@@ -1,6 +1,7 @@
 import type { Http } from '#api/http.ts'
 import { test } from 'tap'
 import type { Canary, CanaryStatus } from '#api/canary.ts'
+import type { WorkloadRole } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { Proxies } from '#agent/proxies.ts'
@@ -14,7 +15,7 @@ const START = Date.UTC(2026, 0, 1)
 const RUNNING: CanaryStatus = { phase: 'Progressing', lastAppliedSpec: 'r2', gate: { step: 0 } }
 const KEY = 'shop/cart'
 
-const pod = (role: 'primary' | 'canary', ip: string): KubeObject => ({
+const pod = (role: WorkloadRole, ip: string): KubeObject => ({
   apiVersion: 'v1', kind: 'Pod', metadata: { name: `${role}-${ip}`, namespace: 'shop', labels: { 'canarygate.dev/role': role }, annotations: { 'prometheus.io/port': '9090' } },
   spec: { containers: [{ name: 'app' }] },
   status: {
@@ -100,6 +101,37 @@ test('one bad pod of four is named, a bad release is not blamed on one', async (
     t[named ? 'match' : 'notMatch'](last?.words, named ?? /pod /)
     t.match(vigil.badPod(KEY, 60), named)
   }
+})
+
+test('beside a baseline the canary is compared with it, by name, and not with the primary', async (t) => {
+  const pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2'), pod('baseline', '10.0.0.3')]
+  const beside = { routes: { primary: 90, canary: 10, mirror: false, baseline: 10 } }
+  for (const { name, failing, verdict } of [
+    { name: 'the primary alone is good, of warm caches say', failing: (_: string, ip: string) => (ip === '10.0.0.1' ? 0 : 0.2), verdict: 'BothBad' },
+    { name: 'the canary alone is bad', failing: (_: string, ip: string) => (ip === '10.0.0.2' ? 0.2 : 0), verdict: 'Worse' },
+  ]) {
+    const { look, pass, urls } = scene({ failing, pods: () => pods, gate: { judge: { mode: 'enforce' }, baseline: {} } })
+    let last = (await look(RUNNING, 10, beside)).judgement
+    t.same(urls.toSorted(), ['http://10.0.0.2:9090/metrics', 'http://10.0.0.3:9090/metrics'], 'nobody else is asked')
+    for (let round = 0; round < 8; round += 1) {
+      pass(5_000)
+      last = (await look(RUNNING, 10, beside)).judgement
+    }
+    t.equal(last?.verdict, verdict, name)
+    t.match(last?.words, /canary fails 20 % of .* requests, baseline /)
+  }
+})
+
+test('a stretch in which the baseline came or went is no evidence', async (t) => {
+  const pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2'), pod('baseline', '10.0.0.3')]
+  const { look, pass, urls } = scene({ pods: () => pods, gate: { judge: { mode: 'enforce' }, baseline: {} } })
+  const beside = { routes: { primary: 90, canary: 10, mirror: false, baseline: 10 } }
+  await look(RUNNING, 10)
+  pass(1_000)
+  t.equal((await look(RUNNING, 10, beside)).judgement?.words, 'nothing compared yet')
+  t.equal(urls.length, 4, 'and is looked at just after it')
+  pass(5_000)
+  t.match((await look(RUNNING, 10, beside)).judgement?.words, /^too few requests to tell/)
 })
 
 test('pods that are being started, or a Canary that is being deleted, are not asked', async (t) => {

@@ -138,3 +138,12 @@ test('a deletion that is not over at the end of the time leaves the primary serv
 test('a restart of the target restarts the primary, without a run', async (t) => {
   t.strictSame(play([GOOD, { at: 5_000, do: 'restart' }]).texts, ['Restarting shop-primary.prod -> Initialized'])
 })
+
+test('a baseline that gets no ready pods costs its wait and no more', async (t) => {
+  const asked = { more: { gate: { baseline: {} }, progressDeadlineSeconds: 60 } }
+  t.match(play([GOOD, image(0)], asked).end, { phase: 'Succeeded', primaryImage: 'v2' })
+  const broken = play([GOOD, { at: 0, do: 'notReady', workload: 'baseline' }, image(0)], asked)
+  t.match(broken.end, { phase: 'Succeeded', primaryImage: 'v2' })
+  t.ok(broken.reasons.includes('CanaryBaselineNotReady'))
+  t.equal(broken.reasons.filter((reason) => reason === 'CanaryBaselineLost').length, 1)
+})

@@ -3,7 +3,7 @@ import { t, test, type Test } from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { KubeObject } from '#api/objects.ts'
 import {
-  adoptedShop, beginBesideOthers, cluster, events, getCanary, imageOf, kubectl, loadTesterInstalled, namespace, phase, reaches, serviceUrl, skip, startLoad, waitFor,
+  adoptedShop, beginBesideOthers, cluster, deployment, events, getCanary, imageOf, kubectl, loadTesterInstalled, namespace, phase, reaches, serviceUrl, skip, startLoad, waitFor,
   type Shop,
 } from '../scene.ts'
 import { createInbox, serve, type Inbox } from './receivers.ts'
@@ -244,6 +244,26 @@ test('a shop without a metrics page is judged by Traefik\'s counters', { skip },
   await reaches(ns, ['Succeeded'], PATIENCE_SECONDS)
   t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.1')
   await load.stop()
+})
+
+test('a canary is compared with fresh pods of the stable revision, which get as much and are gone with it', { skip }, async (t) => {
+  const ns = await namespace(t)
+  const host = `${ns}.example.org`
+  await adoptedShop(ns, { host, preStopSeconds: 3 }, {
+    provider: 'traefik', gate: { judge: { mode: 'enforce' }, baseline: {} }, analysis: { interval: '1m', threshold: 2, stepWeights: [30], metrics: [SUCCESS] },
+  })
+  const load = startLoad(t, { url: cluster().traefikUrl, host, rate: 40 })
+  await setImage(ns, 'shop:bad')
+  await hasWeight(ns)
+  t.equal(await imageOf(ns, 'cart-baseline'), 'shop:1.0')
+  t.equal((await getCanary(ns))?.status?.gate?.routesFor, '70/30+baseline30')
+  await reaches(ns, ['Failed'], PATIENCE_SECONDS)
+  const words = (await getCanary(ns))?.status?.gate?.reason
+  t.comment(words)
+  t.match(words, /^canary fails \d+ % of \d+ requests, baseline 0 % of [1-9]\d+: worse beyond doubt/)
+  t.ok(await waitFor('its pods to go', async () => (await deployment(ns, 'cart-baseline'))?.spec.replicas === 0, 60))
+  const { failed, byVersionAndCode } = await load.stop()
+  t.equal(failed, byVersionAndCode['bad 500'], 'nobody else failed a request')
 })
 
 test('a metrics server that is slow, talks nonsense, is unavailable or hangs up: the weight holds, nothing fails; once it is back the run is promoted', { skip }, async (t) => {

@@ -67,3 +67,15 @@ for (const { requests, ...terms } of proofs) {
   })
 }
 test('a canary at its limit is never proved', async (t) => t.equal(requestsToProveGood({ canaryRate: 0.01, limit: 0.01, beta: 0.05, phi: 1 }), Infinity))
+
+test('beside a baseline with the canary\'s own share it takes two to three times as long as beside all of the rest', async (t) => {
+  for (const canaryRate of [0.02, 0.05]) {
+    const seconds = (hasBaseline: boolean): number => {
+      const found = planDetection({ ...TERMS, canaryRate, hasBaseline })
+      return found.kind === 'after' ? found.canaryRequests : Infinity
+    }
+    const times = seconds(true) / seconds(false)
+    t.ok(times > 2 && times < 3, `${times}`)
+  }
+  t.same(planDetection({ ...TERMS, weight: 99, hasBaseline: true }), { kind: 'never', why: 'no primary' }, 'no share is left for it')
+})

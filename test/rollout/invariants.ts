@@ -2,7 +2,7 @@ import type { CanaryStatus } from '#api/canary.ts'
 import { planOf } from '#rollout/plan.ts'
 import type { Decision, Effect, Seen } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
-import { canaryIsReachable, capacity, isReady, readyPods, SETTLE_MS, type World } from './model.ts'
+import { baselineIsReachable, canaryIsReachable, capacity, isReady, readyPods, SETTLE_MS, type World } from './model.ts'
 
 export class Violation extends Error {}
 const claim = (isTrue: boolean, words: string): void => {
@@ -63,6 +63,15 @@ export function checkEffect(before: World, after: World, effect: Effect, status:
     claim(!canaryIsReachable(before), `4: ${effect.kind} of the canary while it has weight`)
     claim(before.now - (before.quietSince ?? before.now) >= SETTLE_MS || before.quietSince === 0, `4: ${effect.kind} of the canary ${before.now - (before.quietSince ?? 0)} ms after its weight went`)
   }
+  if (effect.kind === 'setRoutes' && (effect.routes.baseline ?? 0) > 0) {
+    const { canary, primary, baseline = 0 } = effect.routes
+    claim(canary > 0 && baseline < primary, `3: the baseline gets ${baseline} % beside a canary of ${canary} and a primary of ${primary}`)
+    claim(!isPodsKnown || readyPods(before, 'baseline') > 0, '3: the baseline gets requests and has no ready pod')
+    claim(!isPodsKnown || before.baseline?.revision === status.lastPromotedSpec, `2: the baseline that gets requests runs ${before.baseline?.revision}`)
+  }
+  if (effect.kind === 'deploy' && effect.role === 'baseline') claim(ledger.allowed.has(effect.revision), `2: the baseline gets ${effect.revision}, which nobody judged`)
+  const isBaselineTaken = effect.kind === 'scale' && effect.role === 'baseline' && effect.replicas === 0 && readyPods(before, 'baseline') > 0
+  if (isBaselineTaken && isRoutesKnown && isPodsKnown) claim(!baselineIsReachable(before), '4: the baseline goes while it has requests')
   if (effect.kind === 'removeFinalizer' && !after.object.exists && after.target.exists) {
     claim(after.apex === 'target', `8: the Canary is gone and the apex selects ${after.apex}`)
     claim(!canaryIsReachable(after), '8: the Canary is gone and routes still point at its pods')
@@ -79,7 +88,7 @@ export function checkSaved(before: CanaryStatus, status: CanaryStatus, ledger: L
 
 /** After everything healed and the agent came to rest. */
 export function checkEnd(world: World, lastEffects: readonly Effect[], ledger: Ledger): void {
-  const { object, target, primary, canary } = world
+  const { object, target, primary, canary, baseline } = world
   const { status } = object
   if (!object.exists) {
     claim(!target.exists || readyPods(world, 'target') >= (target.recorded ?? target.replicas), '8: the target does not serve after the deletion')
@@ -97,6 +106,7 @@ export function checkEnd(world: World, lastEffects: readonly Effect[], ledger: L
   claim(readyPods(world, 'primary') >= (target.recorded ?? 0), '1: the primary is not whole')
   claim(target.replicas === 0, `1: the target keeps ${target.replicas} replicas`)
   claim((canary?.replicas ?? 0) === 0, `4: the canary keeps ${canary?.replicas} replicas`)
+  claim((baseline?.replicas ?? 0) === 0, `4: the baseline keeps ${baseline?.replicas} replicas`)
   claim(!canaryIsReachable(world) && world.apex === 'primary', `4: routes rest on ${JSON.stringify(world.routes)}, apex ${world.apex}`)
   const isServed = target.revision === status.lastPromotedSpec
   const isHeld = target.recorded === 0

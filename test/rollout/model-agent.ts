@@ -38,7 +38,7 @@ export class ModelAgent {
     this.#history = [world]
     this.#ledger = ledger
     this.#crashPoints = crashPoints
-    this.#at = { target: 0, primary: 0, canary: 0, router: 0, endpoints: 0, object: 0 }
+    this.#at = { target: 0, primary: 0, canary: 0, baseline: 0, router: 0, endpoints: 0, object: 0 }
     this.wakeAt = world.now
   }
 
@@ -78,7 +78,7 @@ export class ModelAgent {
     const { world } = this
     const old = this.#known
     if (!old || (this.wakeAt !== undefined && this.wakeAt <= world.now)) return true
-    const keys = ['target', 'primary', 'canary', 'routes', 'apex', 'object'] as const
+    const keys = ['target', 'primary', 'canary', 'baseline', 'routes', 'apex', 'object'] as const
     return keys.some((key) => key !== 'object' ? !isSame(old, world, key) : old.object.version !== world.object.version)
       || ready(old) !== ready(world)
   }
@@ -96,7 +96,7 @@ export class ModelAgent {
     const overlay = this.#saved && this.#saved.version > cached.version ? this.#saved : undefined
     const status = overlay?.status ?? cached.status
     const decision = this.#decide(status, views)
-    const seenAt = { router: views.router.now, canary: Math.min(views.canary.now, views.endpoints.now) }
+    const seenAt = { router: views.router.now, canary: Math.min(views.canary.now, views.baseline.now, views.endpoints.now) }
     const seen = see(views, this.world.now)
     this.lastEffects = decision.effects
     this.wakeAt = decision.wakeAt
@@ -160,10 +160,10 @@ export class ModelAgent {
 
 class Crash extends Error {}
 class Lost extends Error {}
-const EXPECTED = /^(failed|conflict|no (canary|primary) to scale)$/
+const EXPECTED = /^(failed|conflict|no (canary|primary|baseline) to scale)$/
 const RETRY_MS = 100
 
-const isSame = (a: World, b: World, key: 'target' | 'primary' | 'canary' | 'routes' | 'apex'): boolean => {
+const isSame = (a: World, b: World, key: 'target' | 'primary' | 'canary' | 'baseline' | 'routes' | 'apex'): boolean => {
   if (a[key] === b[key]) return true
   const strip = (world: World): unknown => {
     const value = world[key]
@@ -171,7 +171,7 @@ const isSame = (a: World, b: World, key: 'target' | 'primary' | 'canary' | 'rout
   }
   return JSON.stringify(strip(a)) === JSON.stringify(strip(b))
 }
-const ready = (world: World): string => JSON.stringify((['target', 'primary', 'canary'] as const).map((role) =>
+const ready = (world: World): string => JSON.stringify((['target', 'primary', 'canary', 'baseline'] as const).map((role) =>
   (world[role]?.pods ?? []).filter((pod) => world.now >= pod.readyAt).length)) + world.broken.join()
 
 function measured(world: World): CheckedMetric {

@@ -1,5 +1,5 @@
 import type { CanarySpec, CanaryStatus } from '#api/canary.ts'
-import type { Role } from '#api/names.ts'
+import type { WorkloadRole } from '#api/names.ts'
 import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
 import type { CommandSeen, Effect, Readiness, Seen, WorkloadSeen } from '#rollout/decision.ts'
 
@@ -41,13 +41,14 @@ export type World = {
   readonly target: ModelTarget
   readonly primary: ModelWorkload | undefined
   readonly canary: ModelWorkload | undefined
+  readonly baseline: ModelWorkload | undefined
   readonly routes: Routes | undefined
   readonly apex: 'target' | 'primary' | 'canary' | 'both'
   /** Since when no live request can reach the canary; undefined while some can. */
   readonly quietSince: number | undefined
   readonly object: ModelCanary
   /** Roles whose pods are not ready, by no fault of the agent. */
-  readonly broken: readonly Role[]
+  readonly broken: readonly WorkloadRole[]
   readonly metrics: 'good' | 'bad' | 'no-data' | 'unavailable'
   readonly hooks: 'open' | 'closed'
 }
@@ -74,6 +75,7 @@ export function firstWorld(spec: CanarySpec, isAdopted: boolean): World {
     },
     primary: isAdopted ? workload('v1', replicas, podsOf('v1', replicas)) : undefined,
     canary: undefined,
+    baseline: undefined,
     routes: isAdopted && spec.provider !== 'kubernetes' ? ALL_TO_PRIMARY : undefined,
     apex: isAdopted ? 'primary' : 'target',
     quietSince: 0,
@@ -85,9 +87,9 @@ export function firstWorld(spec: CanarySpec, isAdopted: boolean): World {
   }
 }
 
-export const isReady = (world: World, role: Role | 'target', pod: Pod): boolean =>
+export const isReady = (world: World, role: WorkloadRole | 'target', pod: Pod): boolean =>
   world.now >= pod.readyAt && pod.revision !== CRASHING && !(role !== 'target' && world.broken.includes(role))
-export const readyPods = (world: World, role: Role | 'target'): number =>
+export const readyPods = (world: World, role: WorkloadRole | 'target'): number =>
   (world[role]?.pods ?? []).filter((pod) => isReady(world, role, pod)).length
 
 /** The canary's share of live requests, as the router gives it. */
@@ -96,14 +98,16 @@ export function routesInForce(world: World): Routes | undefined {
   if (world.apex === 'primary') return ALL_TO_PRIMARY
   if (world.apex === 'canary') return routesTo(100)
   if (world.apex !== 'both') return undefined
-  const [primary, canary] = [readyPods(world, 'primary'), readyPods(world, 'canary')]
-  if (primary + canary === 0) return undefined
-  const share = Math.round((100 * canary) / (primary + canary))
-  return routesTo(primary === 0 || canary === 0 ? share : Math.min(99, Math.max(1, share)))
+  const [primary, canary, baseline] = [readyPods(world, 'primary'), readyPods(world, 'canary'), readyPods(world, 'baseline')]
+  const all = primary + baseline + canary
+  if (all === 0) return undefined
+  const share = Math.round((100 * canary) / all)
+  return routesTo(primary + baseline === 0 || canary === 0 ? share : Math.min(99, Math.max(1, share)), Math.round((100 * baseline) / all))
 }
+export const baselineIsReachable = (world: World): boolean => (isByReplicas(world) ? world.apex === 'both' : (world.routes?.baseline ?? 0) > 0)
 export const canaryIsReachable = (world: World): boolean => (isByReplicas(world) ? world.apex === 'both' || world.apex === 'canary' : (world.routes?.canary ?? 0) > 0)
 
-/** Ready pods behind the apex, counted as requests see them: an arm that gets half of them counts double. */
+/** Ready pods behind the apex, counted as requests see them: an arm that gets half of them counts double. The baseline's are nobody's capacity. */
 export function capacity(world: World): number {
   if (world.apex === 'target') return readyPods(world, 'target')
   const [primary, canary] = [readyPods(world, 'primary'), readyPods(world, 'canary')]
@@ -114,7 +118,7 @@ export function capacity(world: World): number {
 
 /** What the controllers make of the specs. */
 export function settle(world: World): World {
-  const roll = (role: Role | 'target', found: ModelWorkload | undefined): ModelWorkload | undefined => {
+  const roll = (role: WorkloadRole | 'target', found: ModelWorkload | undefined): ModelWorkload | undefined => {
     if (!found) return undefined
     const target = role === 'target' ? world.target : undefined
     const revision = target?.paused ? (target.stableMark ?? found.revision) : found.revision
@@ -130,7 +134,7 @@ export function settle(world: World): World {
     return { ...found, observed: found.generation, pods, since: isSame ? found.since : world.now }
   }
   const target = roll('target', world.target)
-  return { ...world, target: world.target.exists && target ? { ...world.target, ...target } : world.target, primary: roll('primary', world.primary), canary: roll('canary', world.canary) }
+  return { ...world, target: world.target.exists && target ? { ...world.target, ...target } : world.target, primary: roll('primary', world.primary), canary: roll('canary', world.canary), baseline: roll('baseline', world.baseline) }
 }
 
 /** A change of a workload's spec: the controller has not seen it yet. */
@@ -155,10 +159,10 @@ export function carryOut(world: World, effect: Effect, seenVersion: number): Wor
     case 'addFinalizer':
       return object.finalizer ? world : { ...world, object: { ...object, finalizer: true, version: object.version + 1 } }
     case 'removeFinalizer':
-      return { ...world, object: { ...object, finalizer: false, exists: !object.deleting, version: object.version + 1 }, ...(object.deleting ? { primary: undefined, canary: undefined } : {}) }
+      return { ...world, object: { ...object, finalizer: false, exists: !object.deleting, version: object.version + 1 }, ...(object.deleting ? { primary: undefined, canary: undefined, baseline: undefined } : {}) }
     case 'deploy': {
       const old = world[effect.role]
-      const mark = effect.restartedAt ?? (old?.revision === effect.revision ? old.mark : undefined)
+      const mark = effect.restartedAt ?? effect.beside ?? (old?.revision === effect.revision ? old.mark : undefined)
       const next = old ? edited(old, { revision: effect.revision, replicas: effect.replicas, mark }) : { ...workload(effect.revision, effect.replicas), mark, observed: 0, since: world.now }
       return next === old ? world : { ...world, [effect.role]: next }
     }
@@ -202,13 +206,13 @@ export function carryOut(world: World, effect: Effect, seenVersion: number): Wor
 }
 
 /** How old each cache is: the world that it shows. */
-export type Views = { readonly target: World; readonly primary: World; readonly canary: World; readonly router: World; readonly endpoints: World; readonly object: World }
+export type Views = { readonly target: World; readonly primary: World; readonly canary: World; readonly baseline: World; readonly router: World; readonly endpoints: World; readonly object: World }
 
 export function see(views: Views, now: number): Seen {
   const { object, target: { target } } = views
   const { spec } = object.object
   const at = (world: World): World => ({ ...world, now })
-  const seenWorkload = (role: Role): WorkloadSeen | undefined => {
+  const seenWorkload = (role: WorkloadRole): WorkloadSeen | undefined => {
     const world = at(views[role])
     const found = world[role]
     if (!found) return undefined
@@ -219,6 +223,7 @@ export function see(views: Views, now: number): Seen {
     }
   }
   const primary = seenWorkload('primary')
+  const baseline = seenWorkload('baseline')
   const adopted = target.recorded !== undefined
   const router = at(views.router)
   return {
@@ -229,15 +234,15 @@ export function see(views: Views, now: number): Seen {
       gate: target.gate, requestedBy: 'user', scaled: false,
     } : undefined,
     targetReady: target.exists && readinessOf(at(views.target), 'target', target, DEADLINE_SECONDS).ready,
-    stableRevision: target.stableMark, primary, canary: seenWorkload('canary'), routes: routesInForce(router),
-    endpoints: { primary: readyPods(at(views.endpoints), 'primary'), canary: readyPods(at(views.endpoints), 'canary') },
+    stableRevision: target.stableMark, primary, canary: seenWorkload('canary'), baseline: baseline && { ...baseline, beside: baseline.restartedAt }, routes: routesInForce(router),
+    endpoints: { primary: readyPods(at(views.endpoints), 'primary'), canary: readyPods(at(views.endpoints), 'canary'), baseline: readyPods(at(views.endpoints), 'baseline') },
     apex: router.apex,
     provider: { name: spec.provider ?? 'traefik', settleMs: SETTLE_MS, weightsByReplicas: spec.provider === 'kubernetes' },
     check: undefined, judgement: undefined,
   }
 }
 
-function readinessOf(world: World, role: Role | 'target', found: ModelWorkload, deadlineSeconds: number): Readiness {
+function readinessOf(world: World, role: WorkloadRole | 'target', found: ModelWorkload, deadlineSeconds: number): Readiness {
   if (found.observed < found.generation) return { ready: false, retriable: true, reason: 'observed deployment generation less than desired generation' }
   const updated = found.pods.filter(({ revision, mark }) => revision === found.revision && mark === found.mark)
   const available = updated.filter((pod) => isReady(world, role, pod)).length

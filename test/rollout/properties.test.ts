@@ -24,9 +24,9 @@ t.test('whatever people, mishaps and crashes do to a rollout, it comes to rest a
 t.test('a release ends the same with every kind of mishap as without any', async (t) => {
   const crashPoints = new Set<string>()
   const ended = (scenario: Scenario): unknown => {
-    const { target, primary, canary, object, apex, routes } = run(scenario, crashPoints)
+    const { target, primary, canary, baseline, object, apex, routes } = run(scenario, crashPoints)
     return {
-      requested: target.revision, gate: target.gate?.split(':')[0], replicas: target.replicas, primary: primary?.revision, pods: primary?.replicas, canary: canary?.replicas ?? 0,
+      requested: target.revision, gate: target.gate?.split(':')[0], replicas: target.replicas, primary: primary?.revision, pods: primary?.replicas, canary: canary?.replicas ?? 0, baseline: baseline?.replicas ?? 0,
       phase: object.status.phase, weight: object.status.canaryWeight, promoted: object.status.lastPromotedSpec, apex, routes,
     }
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { CanarySpec } from '#api/canary.ts'
-import type { Command } from '#api/names.ts'
-import { COMMANDS } from '#api/names.ts'
+import type { Command, WorkloadRole } from '#api/names.ts'
+import { COMMANDS, WORKLOAD_ROLES } from '#api/names.ts'
 import { ALL_TO_PRIMARY, routesTo } from '#api/routes.ts'
 import { phaseOf } from '#rollout/status.ts'
 import { checkEnd, Violation, type Ledger } from './invariants.ts'
@@ -32,6 +32,8 @@ export const SPECS: readonly CanarySpec[] = [
   spec({}, { gate: { steps: [{ weight: 10 }, { weight: 30, hold: true }, { weight: 100, interval: '3s' }] } }),
   spec({ stepWeight: 20, maxWeight: 40, webhooks: HOOKS }),
   spec({ iterations: 2, webhooks: HOOKS }),
+  spec({ stepWeights: [10, 40, 60, 100] }, { gate: { baseline: {} } }),
+  spec({ stepWeight: 20, maxWeight: 40 }, { provider: 'kubernetes', gate: { baseline: {} } }),
 ]
 
 export type Action =
@@ -40,11 +42,11 @@ export type Action =
   | { readonly do: 'command'; readonly command: Command }
   | { readonly do: 'metrics'; readonly metrics: World['metrics'] }
   | { readonly do: 'hooks'; readonly hooks: World['hooks'] }
-  | { readonly do: 'broken'; readonly role: 'primary' | 'canary'; readonly is: boolean }
+  | { readonly do: 'broken'; readonly role: WorkloadRole; readonly is: boolean }
   | { readonly do: 'spec'; readonly index: number }
   | { readonly do: 'restart' | 'suspend' | 'pauseTarget' | 'delete' | 'deleteTarget' | 'routerLost' | 'crash' }
   | { readonly do: 'editRoutes'; readonly weight: number }
-  | { readonly do: 'editWorkload'; readonly role: 'primary' | 'canary'; readonly how: 'revision' | 'zero' | 'delete' }
+  | { readonly do: 'editWorkload'; readonly role: WorkloadRole; readonly how: 'revision' | 'zero' | 'delete' }
 
 export const actions: fc.Arbitrary<Action> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant('image' as const), revision: fc.constantFrom('v1', 'v2', 'v3', 'v4') }) },
@@ -52,12 +54,12 @@ export const actions: fc.Arbitrary<Action> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('command' as const), command: fc.constantFrom(...COMMANDS) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('metrics' as const), metrics: fc.constantFrom('good' as const, 'bad' as const, 'no-data' as const, 'unavailable' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('hooks' as const), hooks: fc.constantFrom('open' as const, 'closed' as const) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('broken' as const), role: fc.constantFrom('primary' as const, 'canary' as const), is: fc.boolean() }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('broken' as const), role: fc.constantFrom(...WORKLOAD_ROLES), is: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('spec' as const), index: fc.nat(SPECS.length - 1) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'suspend' as const, 'pauseTarget' as const, 'routerLost' as const, 'crash' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('delete' as const, 'deleteTarget' as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('editRoutes' as const), weight: fc.constantFrom(0, 37, 100) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('editWorkload' as const), role: fc.constantFrom('primary' as const, 'canary' as const), how: fc.constantFrom('revision' as const, 'zero' as const, 'delete' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('editWorkload' as const), role: fc.constantFrom(...WORKLOAD_ROLES), how: fc.constantFrom('revision' as const, 'zero' as const, 'delete' as const) }) },
 )
 
 export type Scenario = {
@@ -182,8 +184,8 @@ function rest(agent: ModelAgent, ends: 'promote' | 'abort'): void {
     const { wakeAt, world } = agent
     if (!world.object.exists) break
     if (isIdle || agent.world.now - quietSince > LONG_MS) {
-      const events = [...(world.primary?.pods ?? []), ...(world.canary?.pods ?? []), ...(world.target.pods)].map(({ readyAt }) => readyAt).filter((at) => at > world.now)
-      const isUnseen = [world.target.exists ? world.target : undefined, world.primary, world.canary].some((found) => found && (found.observed < found.generation || found.pods.length !== found.replicas))
+      const events = [...(world.primary?.pods ?? []), ...(world.canary?.pods ?? []), ...(world.baseline?.pods ?? []), ...(world.target.pods)].map(({ readyAt }) => readyAt).filter((at) => at > world.now)
+      const isUnseen = [world.target.exists ? world.target : undefined, world.primary, world.canary, world.baseline].some((found) => found && (found.observed < found.generation || found.pods.length !== found.replicas))
       const next = Math.min(...events, wakeAt !== undefined && wakeAt > world.now ? wakeAt : Infinity, isUnseen ? world.now + 100 : Infinity)
       const isHeld = ['Progressing', 'WaitingPromotion', 'Waiting'].includes(phaseOf(status))
       if (isHeld && world.object.commands.length === 0 && world.now - quietSince > LONG_MS && nudges < 3) {

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { baselineShareFor } from '#api/baseline.ts'
 import type { Canary } from '#api/canary.ts'
 import type { KubeObject, Service, Workload } from '#api/objects.ts'
 import { canaryReplicasFor } from '#api/replica-weights.ts'
@@ -53,11 +54,12 @@ const httpRoute = (provider: string, names: readonly string[]): KubeObject => ob
 })
 
 /** The router takes what it was given, and pods follow the weight. */
-function accept(cluster: Cluster, weight: number): void {
-  const { replicas } = canaryReplicasFor(weight, PRIMARY_REPLICAS)
+function accept(cluster: Cluster, weight: number, hasBaseline = false): void {
+  const { replicas } = canaryReplicasFor(weight, PRIMARY_REPLICAS, hasBaseline)
   for (const [name, readyReplicas] of [['shop-primary', PRIMARY_REPLICAS], ['shop-canary', replicas]] as const) {
     cluster.put({ ...cluster.find('Deployment', name) as Workload, status: { readyReplicas } })
   }
+  if (hasBaseline) cluster.put({ ...cluster.find('Deployment', 'shop-baseline') as Workload, status: { readyReplicas: replicas } })
   for (const version of ['v1', 'v1beta1']) {
     for (const route of cluster.list(`gateway.networking.k8s.io/${version}`, 'HTTPRoute', 'prod')) {
       const { parentRefs } = route['spec'] as { readonly parentRefs: readonly unknown[] }
@@ -66,6 +68,12 @@ function accept(cluster: Cluster, weight: number): void {
     }
   }
 }
+
+const BASELINE: KubeObject = {
+  ...deployment('shop-baseline', { app: 'shop', 'canarygate.dev/role': 'baseline' }),
+  metadata: { name: 'shop-baseline', namespace: 'prod', labels: { 'canarygate.dev/role': 'baseline' } },
+}
+const withBaseline = (canary: Canary): Canary => ({ ...canary, spec: { ...canary.spec, gate: { baseline: {} } } })
 
 const labels = { app: 'shop' }
 function begin(routers: readonly KubeObject[]): Cluster {
@@ -139,6 +147,36 @@ for (const provider of TRAFFIC_PROVIDERS) {
           t.notMatch(JSON.stringify(route.metadata), /split/)
         }
       }
+    })
+
+    test(`${provider.name}, ${start}: a baseline has its share out of the primary's, and leaves nothing behind`, async (t) => {
+      const asked = withBaseline(canary)
+      const cluster = begin([...routers(provider), BASELINE])
+      const before = routers(provider).flatMap(({ kind, metadata }) => structuredClone(cluster.find(kind, metadata.name)) ?? [])
+      for (const weight of [10, 11, 33, 50, 90, 100, 1, 0]) {
+        const routes = routesTo(weight, baselineShareFor(weight))
+        cluster.apply(provider.render(asked, routes, cluster))
+        accept(cluster, weight, true)
+        const { replicas } = canaryReplicasFor(weight, PRIMARY_REPLICAS, true)
+        const share = Math.round((100 * replicas) / (PRIMARY_REPLICAS + 2 * replicas))
+        t.same(provider.read(asked, cluster), provider.name === 'kubernetes' && weight < 100 ? routesTo(share, share) : routes, `weight ${weight}`)
+        t.same(provider.render(asked, routes, cluster), [], `nothing to write at ${weight}`)
+      }
+      if (!start.includes('primary and canary')) for (const route of before) t.same(cluster.find(route.kind, route.metadata.name)?.['spec'], route['spec'], 'at rest as its owner wrote it')
+      cluster.apply(provider.render(asked, routesTo(20, 20), cluster))
+      cluster.apply(provider.release(asked, cluster))
+      for (const { apiVersion, kind } of provider.watches) for (const route of cluster.list(apiVersion, kind, 'prod')) t.notMatch(JSON.stringify(route['spec']), /"name":"shop-baseline"/)
+    })
+
+    test(`${provider.name}, ${start}: a Canary that asks for no baseline any more still takes it off its routes`, async (t) => {
+      const cluster = begin(routers(provider))
+      cluster.apply(provider.render(withBaseline(canary), routesTo(20, 20), cluster))
+      accept(cluster, 20)
+      const routes = routesTo(20)
+      cluster.apply(provider.render({ ...canary, status: { gate: { routesFor: '80/20+baseline20' } } }, routes, cluster))
+      accept(cluster, 20)
+      t.same(provider.read(canary, cluster), expected(provider, 20))
+      t.same(provider.render(canary, routes, cluster), [])
     })
   }
 

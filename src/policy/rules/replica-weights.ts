@@ -1,3 +1,4 @@
+import { hasBaseline } from '#api/baseline.ts'
 import { ANNOTATION_REPLICAS } from '#api/names.ts'
 import { canaryReplicasFor } from '#api/replica-weights.ts'
 import { weightSteps } from '#policy/analysis.ts'
@@ -17,15 +18,15 @@ export const replicaWeights: Rule = {
     const replicas = Math.max(1, Number(target.metadata.annotations?.[ANNOTATION_REPLICAS] ?? target.spec.replicas ?? 1) || 1)
     const missed = weightSteps(canary.spec)
       .filter(({ weight }) => weight >= 1 && weight <= 100)
-      .map(({ weight }) => ({ weight, served: canaryReplicasFor(weight, replicas).effectiveWeight }))
+      .map(({ weight }) => ({ weight, served: canaryReplicasFor(weight, replicas, hasBaseline(canary.spec)).effectiveWeight }))
       .filter(({ weight, served }) => Math.abs(weight - served) > TOLERATED_WEIGHT_ERROR)
     const [first] = missed
     if (!first) return []
     const all = missed.map(({ weight, served }) => `${weight}% as ${Math.round(served)}%`).join(', ')
     return [{
       field: weightSteps(canary.spec)[0]?.field.replace(/\[.*$/, '') ?? 'spec.analysis',
-      message: `${replicas} replica${replicas === 1 ? '' : 's'} of ${target.metadata.name} serve ${all}`,
-      fix: `use weights that the pods can serve, such as ${Math.round(canaryReplicasFor(1, replicas).effectiveWeight)}, more replicas, or a provider with a router`,
+      message: `${replicas} replica${replicas === 1 ? '' : 's'} of ${target.metadata.name}${hasBaseline(canary.spec) ? ' beside a baseline' : ''} serve ${all}`,
+      fix: `use weights that the pods can serve, such as ${Math.round(canaryReplicasFor(1, replicas, hasBaseline(canary.spec)).effectiveWeight)}, more replicas, or a provider with a router`,
     }]
   },
 }

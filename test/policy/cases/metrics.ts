@@ -34,9 +34,21 @@ export const metricCases: Readonly<Record<string, Cases>> = {
       { name: 'a query and a template', analysis: own({ query: 'vector(1)', templateRef }), fields: ['spec.analysis.metrics[0]'] },
     ],
   },
-  'baseline-unsupported': {
-    valid: [{ name: 'none asked for' }],
-    invalid: [{ name: 'fresh pods asked for', spec: { gate: { baseline: { replicas: 1 } } }, fields: ['spec.gate.baseline'] }],
+  'baseline-possible': {
+    valid: [
+      { name: 'none asked for' },
+      { name: 'beside weights', spec: { gate: { baseline: {} } }, analysis: { stepWeight: 10, maxWeight: 50 } },
+      { name: 'switched off where it could not be', spec: { gate: { baseline: { enabled: false } } }, analysis: { iterations: 5 } },
+      { name: 'its own Deployment of an earlier run', spec: { gate: { baseline: {} } }, context: { cluster: clusterOf([objectOf('apps/v1', 'Deployment', 'cart-baseline', { metadata: { name: 'cart-baseline', namespace: 'shop', labels: { 'canarygate.dev/role': 'baseline' } } })]) } },
+    ],
+    invalid: [
+      { name: 'a DaemonSet', spec: { gate: { baseline: {} }, targetRef: { apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'cart' } }, fields: ['spec.gate.baseline'] },
+      { name: 'Blue/Green', spec: { gate: { baseline: {} } }, analysis: { iterations: 5 }, fields: ['spec.gate.baseline'] },
+      { name: 'users who stay with a version', spec: { gate: { baseline: {} } }, analysis: { sessionAffinity: { cookieName: 'canary' } }, fields: ['spec.gate.baseline'] },
+      { name: 'no judge', spec: { gate: { baseline: {}, judge: { mode: 'off' } } }, fields: ['spec.gate.baseline'] },
+      { name: 'a name without room', spec: { gate: { baseline: {} }, targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'a'.repeat(55) } }, fields: ['spec.gate.baseline'] },
+      { name: 'the name is taken', spec: { gate: { baseline: {} } }, context: { cluster: clusterOf([objectOf('v1', 'Service', 'cart-baseline')]) }, fields: ['spec.gate.baseline'] },
+    ],
   },
   'judge-needs-limit': {
     valid: [

@@ -1,0 +1,28 @@
+import type { CanarySpec } from '#api/canary.ts'
+
+/**
+ * Fresh pods of the stable revision beside the canary: as many, of the same size and age, and with the same share of requests, so that the judge compares
+ * like with like.
+ */
+
+type Asks = Pick<CanarySpec, 'analysis' | 'gate' | 'targetRef' | 'skipAnalysis'>
+
+/** Is it asked for, whether or not it can be had? */
+export const isBaselineAsked = ({ gate }: Pick<CanarySpec, 'gate'>): boolean => gate?.baseline !== undefined && gate.baseline.enabled !== false
+
+/** Why there is none although it is asked for; undefined where there is one. */
+export function baselineObstacle({ analysis, gate, targetRef, skipAnalysis }: Asks): 'kind' | 'strategy' | 'sessions' | 'judge' | undefined {
+  if (targetRef.kind !== 'Deployment') return 'kind'
+  // The requests that `match` chooses are unlike the others, and iterations without it leave the canary without requests.
+  if ((analysis.iterations ?? 0) > 0) return 'strategy'
+  if (analysis.sessionAffinity) return 'sessions'
+  return gate?.judge?.mode === 'off' || skipAnalysis ? 'judge' : undefined
+}
+
+export const hasBaseline = (spec: Asks): boolean => isBaselineAsked(spec) && baselineObstacle(spec) === undefined
+
+/**
+ * Percent of live requests that the baseline takes out of the primary's part while the canary has `weight`: as much as the canary, and never more than
+ * half of that part.
+ */
+export const baselineShareFor = (weight: number): number => Math.max(0, Math.min(weight, Math.floor((100 - weight) / 2)))
