@@ -32,6 +32,15 @@ export function onceInRun(status: CanaryStatus, item: News): Telling {
   return { status: withJudge(status, { told: [...told, item.reason] }), news: [item] }
 }
 
+/** It is over: the next time it is news again. */
+export function forgetTold(status: CanaryStatus, reason: string): CanaryStatus {
+  const told = status.gate?.judge?.told ?? []
+  if (!told.includes(reason)) return status
+  const left = told.filter((other) => other !== reason)
+  const { told: _, ...judge } = status.gate?.judge ?? {}
+  return withGate(status, { judge: left.length > 0 ? { ...judge, told: left } : judge })
+}
+
 const withJudge = (status: CanaryStatus, change: Partial<JudgeStatus>): CanaryStatus => withGate(status, { judge: { ...status.gate?.judge, ...change } })
 
 /** What a person should hear between two checks, though nothing follows from it. Undefined: nothing new. */

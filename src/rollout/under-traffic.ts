@@ -3,7 +3,7 @@ import { advance, conclude, isOtherStrategy, planFor, routesOf, startOver } from
 import { keepBaseline, lostBaseline } from '#rollout/baseline.ts'
 import type { Decision, Effect, News, Seen } from '#rollout/decision.ts'
 import { closedGate, consult, consultRollback, hookFailed, told, toldOf } from '#rollout/hooks.ts'
-import { checkEarly, doubtOf, isProvedWorse, mayCheckEarly, onceInRun, openQuestion, warned, type Telling } from '#rollout/judging.ts'
+import { checkEarly, doubtOf, forgetTold, isProvedWorse, mayCheckEarly, onceInRun, openQuestion, warned, type Telling } from '#rollout/judging.ts'
 import { positionOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
@@ -94,7 +94,8 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   if (!seen.check) return { status: before, effects: [], news: [], wakeAt: now }
   const shared = sharedTrouble(seen)
   if (shared) {
-    const said = onceAlike(again, shared)
+    // Two sources say it, of windows of their own, in words of their own, and other reasons to hold come in between: an outage lasts until a check passes.
+    const said = onceInRun(onceAlike(again, shared).status, shared)
     return heard(stay(said.status, said.news))
   }
   const failures = seen.check.metrics.flatMap(({ failure }) => failure ?? [])
@@ -104,7 +105,7 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const doubt = doubtOf(seen)
   if (doubt) return heard(stayOnce(again, doubt))
 
-  const open = openQuestion(before, seen)
+  const open = openQuestion(forgetTold(before, BOTH_ARMS_BAD), seen)
   if (open.waits) return heard(stay(withGate(open.status, { nextCheckAt: timestamp(later) }), open.news))
   const counted = seen.spec.gate?.failures === 'consecutive' ? { ...open.status, failedChecks: 0 } : open.status
   const answered = (decision: Decision): Decision => heard(told(decision, open.news))
@@ -131,14 +132,16 @@ export function proceed(status: CanaryStatus, seen: Seen, plan: Plan, index: num
   return index + 1 < plan.steps.length ? advance(status, seen, plan, index + 1, now) : conclude(status, seen, plan, now)
 }
 
+const BOTH_ARMS_BAD = 'CanaryBothArmsBad'
+
 /** What both arms suffer is no fault of the new revision: it holds, and no failed check counts meanwhile. */
 function sharedTrouble(seen: Seen): News | undefined {
   if (seen.judgement?.mode === 'enforce' && seen.judgement.verdict === 'BothBad') {
-    return warning('CanaryBothArmsBad', `Halt ${canaryOf(seen)} advancement: ${seen.judgement.words}`, 'warn')
+    return warning(BOTH_ARMS_BAD, `Halt ${canaryOf(seen)} advancement: ${seen.judgement.words}`, 'warn')
   }
   const metrics = seen.check?.metrics ?? []
   const text = metrics.find(({ inBothArms }) => inBothArms !== undefined)?.inBothArms
-  return text === undefined || metrics.some(({ failure }) => failure !== undefined) ? undefined : warning('CanaryBothArmsBad', text, 'warn')
+  return text === undefined || metrics.some(({ failure }) => failure !== undefined) ? undefined : warning(BOTH_ARMS_BAD, text, 'warn')
 }
 
 /** One failed check, however much failed in it. */

@@ -37,6 +37,22 @@ const rows = [
 ]
 for (const { name, metrics, judgement, then } of rows) test(name, async (t) => { t.match(at(metrics, judgement).status, then) })
 
+test('one outage is told once, whoever says it and whatever comes in between, and the next one anew', async (t) => {
+  const reasons = (decision: ReturnType<typeof at>): readonly string[] => decision.news.map(({ reason }) => reason)
+  const due = (status: CanaryStatus): CanaryStatus => ({ ...status, gate: { ...status.gate, nextCheckAt: new Date(NOW).toISOString() } })
+  const first = at([FAILED], judged('BothBad'))
+  t.same(reasons(first), ['CanaryBothArmsBad'])
+  const byMetric = at([SHARED], judged('Undecided'), due(first.status))
+  t.same(reasons(byMetric), [], 'the same outage in the longer window of a metric')
+  const suspected = at([], judged('Suspect'), due(byMetric.status))
+  t.same(reasons(suspected), ['CanarySuspect'])
+  const back = at([FAILED], judged('BothBad'), due(suspected.status))
+  t.same(reasons(back), [], 'still the same')
+  const over = at([], judged('Undecided'), due(back.status))
+  t.ok(reasons(over).includes('CanaryAdvanced'))
+  t.same(reasons(at([FAILED], judged('BothBad'), { ...due(over.status), canaryWeight: 50, gate: { ...due(over.status).gate, step: 0 } })), ['CanaryBothArmsBad'], 'another outage')
+})
+
 test('it is told once, though its numbers change', async (t) => {
   const first = at([], judged('BothBad'))
   t.match(first.news, [{ reason: 'CanaryBothArmsBad', severity: 'warn', message: /^Halt cart\.shop advancement: both arms are bad/ }])
