@@ -18,7 +18,7 @@ export const judgeMode = ({ gate }: Pick<CanarySpec, 'gate'>): JudgeMode => gate
  * milliseconds; without them latency is not judged.
  */
 export function judgeSettingsOf(spec: Pick<CanarySpec, 'analysis' | 'gate'>, bounds: readonly number[]): JudgeSettings {
-  const { alpha, tolerance, floor } = spec.gate?.judge ?? {}
+  const { alpha, tolerance: alias, minEffect: tolerance = alias, floor } = spec.gate?.judge ?? {}
   const common = { ...(tolerance === undefined ? {} : { tolerance }), ...(floor === undefined ? {} : { floor }) }
   const limit = errorLimitOf(spec)
   const slo = upperBound(metricOf(spec, 'request-duration'))
