@@ -177,7 +177,7 @@ const TERM_NAMES = {
 
 function readTerms(fields: Fields, where: string): DetectionTerms {
   const config = present(fields['config']) ? fieldsOf(fields['config'], `${where}: config`, 'use an object') : {}
-  const inner = ['terms', 'input'].flatMap((key) => (present(fields[key]) ? [fieldsOf(fields[key], `${where}: ${key}`, 'use an object')] : []))
+  const inner = ['terms', 'input', 'params'].flatMap((key) => (present(fields[key]) ? [fieldsOf(fields[key], `${where}: ${key}`, 'use an object')] : []))
   const listed = Array.isArray(config['metrics']) ? (config['metrics'] as readonly unknown[]) : Array.isArray(fields['metrics']) ? (fields['metrics'] as readonly unknown[]) : []
   const first = listed[0] === undefined ? [] : [fieldsOf(listed[0], `${where}: config.metrics[0]`, 'use an object')]
   const sources = [fields, ...inner, config, ...first]

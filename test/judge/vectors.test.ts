@@ -55,6 +55,17 @@ test('a scrape that some ready pod did not answer counts nothing and moves no ba
   t.match(replayVectors(JSON.stringify({ name: 'x', kind: 'increase', prev: null, scrape: { at: 105, pods: { a } } })).results[0]?.answers, [{ complete: true, n: 0, k: 0, next: { since: 105, pods: { a } } }])
 })
 
+test('a plan is asked for in long names or in the formula\'s letters, beside its name or in an object of its own', async (t) => {
+  const answer = (fields: object) => replayVectors(JSON.stringify({ name: 'x', kind: 'plan', ...fields })).results[0]?.answers
+  const letters = { p: 0.005, q: 0.05, w: 10, rps: 100, r0: 1.5, m: 0.001, K: 2, alpha: 0.01, phi: 1, poll: 5 }
+  const expected = answer({ primaryRate: 0.005, canaryRate: 0.05, weight: 10, rps: 100, limit: 0.01, metrics: 2 })
+  for (const asked of [letters, { params: letters }, { terms: letters }, { input: letters }, { config: letters }]) t.same(answer(asked), expected, Object.keys(asked).join())
+  // By hand, from the formula: g1 = q ln(rho/r0) - (q + p v) ln((rho + v)/(r0 + v)), with rho = 10 and v = 9.
+  const g1 = 0.05 * Math.log(10 / 1.5) - (0.05 + 0.005 * 9) * Math.log(19 / 10.5)
+  const requests = (Math.log(2 / 0.01) + 2.5) / g1
+  t.same(differences(expected?.[0], { never: false, g1, requests, medianSeconds: requests / 10 + 10, p90Seconds: 2 * (requests / 10 + 10) }, 'plan'), [])
+})
+
 const poll = (metrics: object, more: object = {}) => ({ seconds: 5, weight: 10, ...more, metrics: { a: { nc: 9, kc: 1, np: 9, kp: 0, ...metrics } } })
 const recording = (polls: readonly object[], config: object = { metrics: [{ name: 'a', kind: 'rate' }] }) => JSON.stringify({ name: 'x', kind: 'judge', config, polls })
 const faults = [
