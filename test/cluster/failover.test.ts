@@ -1,8 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { t, test } from 'tap'
+import { shardOf } from '#agent/shards.ts'
 import type { KubeObject } from '#api/objects.ts'
 import {
-  adoptedShop, begin, client, deployment, events, getCanary, imageOf, kubectl, namespace, processOf, reaches, run, skip, waitFor,
+  adoptedShop, applyYaml, begin, canary, client, deployment, events, getCanary, imageOf, kubectl, namespace, processOf, reaches, run, shop, skip, waitFor,
 } from '../scene.ts'
 import { ADMISSIONS_PER_SECOND, underAdmissions, webhookPods } from './admissions.ts'
 
@@ -17,8 +18,8 @@ const OURS = 'canarygate'
 
 type Lease = KubeObject & { readonly spec?: { readonly holderIdentity?: string; readonly leaseTransitions?: number } }
 
-const holder = async (): Promise<string> =>
-  (await (await client()).get<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: OURS, name: 'canarygate-agent' }))?.spec?.holderIdentity ?? ''
+const holder = async (name = 'canarygate-agent'): Promise<string> =>
+  (await (await client()).get<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: OURS, name }))?.spec?.holderIdentity ?? ''
 const podOf = (identity: string): string => identity.slice(0, identity.lastIndexOf('_'))
 
 /** Seconds until somebody else holds the Lease. */
@@ -100,4 +101,61 @@ test('with the webhook away, a change of an adopted target is still a run', { sk
   await reaches(ns, ['Progressing'], 10)
   await reaches(ns, ['Succeeded'], 60)
   t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.1')
+})
+
+const AGENT = ['-n', OURS, 'deployment/canarygate-agent'] as const
+const agentsAre = async (...change: readonly string[]): Promise<void> => {
+  await kubectl(...change)
+  await run(['-n', OURS, 'rollout', 'status', 'deployment/canarygate-agent', '--timeout=90s'], { timeoutMs: 100_000 })
+}
+
+/** Both agents anew, until each has a shard: one that starts much earlier takes both. */
+async function divided(): Promise<readonly [string, string]> {
+  for (let tries = 0; tries < 5; tries += 1) {
+    await agentsAre('scale', ...AGENT, '--replicas=0')
+    await waitFor('no agent', async () => (await run(['-n', OURS, 'get', 'pods', '-l', 'app.kubernetes.io/component=agent', '-o', 'name'])).stdout === '', 60)
+    await agentsAre('scale', ...AGENT, '--replicas=2')
+    await wait(3_000) // longer than an agent leaves a free shard to others
+    const holders = await waitFor('both shards to be led', async () => {
+      const found = [await holder(), await holder('canarygate-agent-1')] as const
+      return found.every((each) => each !== '') && found
+    }, 30)
+    if (holders[0] !== holders[1]) return [podOf(holders[0]), podOf(holders[1])]
+  }
+  throw new Error('one agent took both shards, five times')
+}
+
+/** A shop of another name, without a router. */
+function shopNamed(ns: string, name: string): readonly KubeObject[] {
+  return JSON.parse(JSON.stringify(shop(ns)).replaceAll('"app":"cart"', `"app":"${name}"`).replaceAll('"name":"cart","namespace"', `"name":"${name}","namespace"`)) as readonly KubeObject[]
+}
+
+test('two shards: each agent works its own Canaries to the end, and touches none of the other\'s', { skip }, async (t) => {
+  const ns = await namespace(t, { gated: false })
+  t.teardown(async () => {
+    await agentsAre('set', 'env', ...AGENT, 'SHARDS-')
+    await bothAgents()
+  })
+  await agentsAre('set', 'env', ...AGENT, 'SHARDS=2')
+  const agents = await divided()
+  const names = Array.from({ length: 40 }, (_, i) => `shop-${i}`)
+  const ofShard = (shard: number): readonly string[] => names.filter((name) => shardOf(`${ns}/${name}`, 2) === shard).slice(0, 2)
+  const mine = [ofShard(0), ofShard(1)] as const
+  for (const name of mine.flat()) {
+    const own = canary(ns)
+    await applyYaml(...shopNamed(ns, name), { ...own, metadata: { ...own.metadata, name }, spec: { ...own.spec, targetRef: { ...own.spec.targetRef, name } } })
+  }
+  for (const name of mine.flat()) await reaches(ns, ['Initialized'], 60, name)
+  for (const name of mine.flat()) await kubectl('-n', ns, 'set', 'image', `deployment/${name}`, 'cart=shop:1.1')
+  for (const name of mine.flat()) await waitFor(`the promotion of ${name}`, async () => (await getCanary(ns, name))?.status?.phase === 'Succeeded', 90)
+  const { items } = await (await client()).list<KubeObject & { readonly involvedObject: { readonly kind: string; readonly name: string }; readonly reportingInstance?: string }>('v1', 'Event', { namespace: ns })
+  for (const [shard, names] of mine.entries()) {
+    for (const name of names) {
+      t.equal(await imageOf(ns, `${name}-primary`), 'shop:1.1')
+      const told = items.filter(({ involvedObject }) => involvedObject.kind === 'Canary' && involvedObject.name === name).map(({ reportingInstance }) => reportingInstance)
+      t.ok(told.length > 3, `${told.length} events`)
+      t.strictSame([...new Set(told)], [agents[shard]], `${name} is worked by the agent of shard ${shard} alone`)
+    }
+  }
+  t.strictSame([podOf(await holder()), podOf(await holder('canarygate-agent-1'))], agents, 'and nobody took over meanwhile')
 })

@@ -1,9 +1,10 @@
+import { request } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { t, test, type Test } from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { KubeObject } from '#api/objects.ts'
 import {
-  answers, applyYaml, beginBesideOthers, canary, client, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, skip, startLoad, waitFor,
+  answers, applyYaml, beginBesideOthers, canary, client, cluster, deployment, deployShop, events, getCanary, imageOf, kubectl, namespace, reaches, run, serviceUrl, shop, skip, startLoad, waitFor,
   type Load, type LoadSummary,
 } from '../scene.ts'
 
@@ -239,7 +240,7 @@ test('plain Kubernetes: Blue/Green switches the Service itself, and back when th
   await settle(t, load, 'Blue/Green on plain Kubernetes')
 })
 
-test('stepWeight up to maxWeight, then a wait for approval; and skipAnalysis', { skip }, async (t) => {
+test('stepWeight up to maxWeight, then a wait for approval; skipAnalysis, and an image that there is not', { skip }, async (t) => {
   const { ns, load } = await scene(t, { provider: 'traefik', route: ingressRoute }, { analysis: { ...INTERVAL, stepWeight: 20, maxWeight: 50 }, gate: { atMaxWeight: 'wait' } })
   await setImage(ns, 'shop:1.1')
   await reaches(ns, ['WaitingPromotion'], 90)
@@ -254,6 +255,10 @@ test('stepWeight up to maxWeight, then a wait for approval; and skipAnalysis', {
   await waitFor('the new one on the primary', async () => (await imageOf(ns, 'cart-primary')) === 'shop:1.2', 60)
   await reaches(ns, ['Succeeded'], 60)
   await waitFor('the event', async () => (await events(ns)).some(({ message }) => /Canary analysis was skipped/.test(message)), 10)
+  await setImage(ns, 'shop:nowhere')
+  await reaches(ns, ['Failed'], 120)
+  t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.2', 'the primary is untouched')
+  t.match((await events(ns)).findLast(({ reason }) => reason === 'CanaryNotReady')?.message, /ErrImage|ImagePullBackOff/, 'and the event names the fault')
   await settle(t, load, 'a wait for approval, and skipAnalysis')
 })
 
@@ -288,3 +293,57 @@ for (const { provider, route } of [{ provider: 'traefik', route: ingressRoute },
     await settle(t, load, `${provider}, hands in the routes`)
   })
 }
+
+/** One request as a browser with this cookie makes it. */
+const ask = (url: string, host: string, cookie: string): Promise<{ readonly version: unknown; readonly setCookie: readonly string[] }> => new Promise((resolve, reject) => {
+  request(url, { headers: { host, cookie }, agent: false, signal: AbortSignal.timeout(5_000) }, (answer) => {
+    answer.resume()
+    resolve({ version: answer.headers['x-version'], setCookie: answer.headers['set-cookie'] ?? [] })
+  }).on('error', reject).end()
+})
+
+test('gatewayapi: a session\'s cookie is answered by its arm every time, and taken back after the run', { skip }, async (t) => {
+  const analysis = { ...INTERVAL, sessionAffinity: { cookieName: 'arm', primaryCookieName: 'arm-primary' } }
+  const { ns, load, host, url } = await scene(t, { provider: 'gatewayapi:v1' }, { ...HOLDING, analysis, gate: { steps: [{ weight: 50, hold: true }] } })
+  await setImage(ns, 'shop:1.1')
+  await inForce(ns, '50/50')
+  const { sessionAffinityCookie: ofCanary = '', primarySessionAffinityCookie: ofPrimary = '' } = (await getCanary(ns))?.status ?? {}
+  await waitFor('the router to know the cookie', async () => (await ask(url, host, ofCanary)).version === '1.1', 20)
+  for (const [cookie, version] of [[ofCanary, '1.1'], [ofPrimary, '1.0']] as const) {
+    const answers = await Promise.all(Array.from({ length: 10 }, () => ask(url, host, `theme=dark; ${cookie}`)))
+    t.strictSame(answers.map((answer) => answer.version), Array.from({ length: 10 }, () => version), `${cookie}: ${version} every time`)
+  }
+  await resume(ns, 'they like it')
+  await reaches(ns, ['Succeeded'], 60)
+  t.match((await getCanary(ns))?.status, { sessionAffinityCookie: undefined, previousSessionAffinityCookie: ofCanary })
+  const { setCookie } = await waitFor('the cookie to be taken back', async () => { const answer = await ask(url, host, ofCanary); return answer.setCookie.length > 0 && answer }, 20)
+  t.strictSame(setCookie, [`${ofCanary}; Max-Age=-1`])
+  t.strictSame((await ask(url, host, 'arm=another')).setCookie, [], 'from nobody else')
+  await settle(t, load, 'session affinity')
+})
+
+test('traefik, a core Service as target: its new selector is analysed and promoted, and no request fails', { skip }, async (t) => {
+  const ns = await namespace(t, { gated: false })
+  const host = `${ns}.example.org`
+  const [blue, service] = shop(ns, { ...SHOP, image: 'shop:1.0' })
+  const named = (name: string, image: string): KubeObject => JSON.parse(JSON.stringify({ ...blue, metadata: { ...blue.metadata, name, labels: { app: name } } })
+    .replaceAll('"app":"cart"', `"app":"${name}"`).replace('shop:1.0', image)) as KubeObject
+  await applyYaml(named('blue', 'shop:1.0'), named('green', 'shop:1.1'), { ...service, spec: { ...(service?.['spec'] as object), selector: { app: 'blue' } } }, ingressRoute(ns, host))
+  for (const name of ['blue', 'green']) await waitFor(name, async () => (await deployment(ns, name))?.status?.readyReplicas === SHOP.replicas, 60)
+  const { traefikUrl: url } = cluster()
+  await waitFor(`${host} to answer`, () => answers(url, host), 60)
+  const load = startLoad(t, { url, host, rate: RATE })
+  const selectorOf = async (name: string): Promise<string> => await kubectl('-n', ns, 'get', 'service', name, '-o', 'jsonpath={.spec.selector.app}')
+  await applyYaml(canary(ns, { provider: 'traefik', targetRef: { apiVersion: 'v1', kind: 'Service', name: 'cart' }, service: { port: 80, targetPort: 'http' }, analysis: { interval: '5s', threshold: 3 }, gate: { steps: [{ weight: 50, hold: true }] } } as never))
+  await reaches(ns, ['Initialized'], 60)
+  t.equal(await selectorOf('cart-primary'), 'blue')
+  await kubectl('-n', ns, 'patch', 'service', 'cart', '--type=merge', '-p', '{"spec":{"selector":{"app":"green"}}}')
+  await weightIs(t, ns, load, 50, '1.1')
+  await resume(ns, 'green is good')
+  await reaches(ns, ['Succeeded'], 60)
+  t.equal(await selectorOf('cart-primary'), 'green')
+  t.equal((await run(['-n', ns, 'delete', 'canary', 'cart', '--timeout=60s'])).code, 0)
+  t.equal(await selectorOf('cart'), 'green')
+  const { byVersion } = await settle(t, load, 'a core Service as target')
+  t.ok((byVersion['1.0'] ?? 0) > 0 && (byVersion['1.1'] ?? 0) > 0)
+})

@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { t, test } from 'tap'
 import { LABEL_ROLE, SCALE_TO_ZERO } from '#api/names.ts'
 import type { KubeObject, PodTemplate, Workload } from '#api/objects.ts'
@@ -111,6 +114,51 @@ test('an HPA scales the primary, its edits are carried over, and it does not wak
   t.match(await deployment(ns, 'cart-primary'), { spec: { replicas: 2, template: { spec: { containers: [{ image: 'shop:1.1' }] } } } })
   t.equal((await deployment(ns, 'cart-canary'))?.spec.replicas, 0, 'the canary rests')
   t.equal((await deployment(ns, 'cart'))?.spec.replicas, 0)
+})
+
+/** KEDA's own definition, out of its module. Nobody scales by it here: the API server alone says whether what we write is valid. */
+async function scaledObjectsDefined(): Promise<void> {
+  const cwd = new URL('tools/keda', import.meta.url).pathname
+  const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', 'github.com/kedacore/keda/v2'], { cwd, timeout: 120_000 })
+  const { Dir } = JSON.parse(stdout) as { readonly Dir: string }
+  await kubectl('apply', '--server-side', '-f', join(Dir, 'config/crd/bases/keda.sh_scaledobjects.yaml'))
+  await kubectl('wait', '--for=condition=established', 'crd/scaledobjects.keda.sh', '--timeout=30s')
+}
+
+test('a ScaledObject: what is written for the roles and upon the owner\'s is valid for KEDA\'s own definition, from adoption to deletion', { skip, buffered: true }, async (t) => {
+  await scaledObjectsDefined()
+  const ns = await namespace(t, { gated: false })
+  await deployShop(ns, { host: `${ns}.example.org` })
+  const query = `sum(rate(http_requests_total{deployment="cart",app="cart"}[1m]))`
+  await applyYaml({
+    apiVersion: 'keda.sh/v1alpha1', kind: 'ScaledObject', metadata: { name: 'cart-so', namespace: ns },
+    spec: {
+      scaleTargetRef: { name: 'cart' }, minReplicaCount: 1, maxReplicaCount: 3, pollingInterval: 10, cooldownPeriod: 20, fallback: { failureThreshold: 3, replicas: 2 },
+      advanced: { horizontalPodAutoscalerConfig: { name: 'cart-hpa', behavior: { scaleDown: { stabilizationWindowSeconds: 60 } } } },
+      triggers: [{ type: 'prometheus', name: 'rps', metadata: { serverAddress: 'http://prometheus.example.org', threshold: '10', query } }],
+    },
+  })
+  const scaled = (name: string) => get('keda.sh/v1alpha1', 'ScaledObject', ns, name)
+  const pausedAt = async (name: string) => (await scaled(name))?.metadata.annotations?.['autoscaling.keda.sh/paused-replicas']
+  await applyYaml(canary(ns, { provider: 'traefik', analysis: ANALYSIS, gate: { atMaxWeight: 'wait' }, autoscalerRef: { apiVersion: 'keda.sh/v1alpha1', kind: 'ScaledObject', name: 'cart-so', primaryScalerReplicas: { minReplicas: 2 } } }))
+  await reaches(ns, ['Initialized'], 60)
+  await waitFor('the primary\'s', async () => (await scaled('cart-so-primary')) !== undefined, 60)
+  t.match((await scaled('cart-so-primary'))?.['spec'], {
+    scaleTargetRef: { name: 'cart-primary' }, minReplicaCount: 2, maxReplicaCount: 3, advanced: { horizontalPodAutoscalerConfig: { name: 'cart-hpa-primary' } },
+    triggers: [{ metadata: { query: query.replace('deployment="cart"', 'deployment="cart-primary"') } }],
+  })
+  await waitFor('the owner\'s to be paused', async () => (await pausedAt('cart-so')) === '0', 20)
+  t.equal(await pausedAt('cart-so-canary'), '0', 'and so is the canary\'s')
+  await kubectl('-n', ns, 'set', 'image', 'deployment/cart', 'cart=shop:1.1')
+  await reaches(ns, ['WaitingPromotion'], 60)
+  t.equal(await pausedAt('cart-so-canary'), undefined, 'in the run it decides how many')
+  t.equal(await pausedAt('cart-so'), '0')
+  await kubectl('-n', ns, 'annotate', 'canary', 'cart', 'canarygate.dev/promote=good')
+  await reaches(ns, ['Succeeded'], 60)
+  await waitFor('the canary\'s to be paused again', async () => (await pausedAt('cart-so-canary')) === '0', 20)
+  await kubectl('-n', ns, 'delete', 'canary', 'cart', '--timeout=60s')
+  t.equal(await pausedAt('cart-so'), undefined, 'the owner\'s scales again')
+  t.notOk((await events(ns)).some(({ reason }) => reason === 'CanaryNotReconciled'), 'nothing was refused')
 })
 
 const daemonSet = (ns: string, name: string): Promise<Workload | undefined> => get<Workload>('apps/v1', 'DaemonSet', ns, name)
