@@ -119,8 +119,8 @@ function targetOf(canary: Canary, caches: Caches): Workload {
 }
 
 /** Objects that are rendered only where something differs. */
-async function applyAll(objects: readonly KubeObject[], { client }: ApplyContext): Promise<void> {
-  for (const object of objects) await write(object, client)
+async function applyAll(objects: readonly KubeObject[], { client, caches }: ApplyContext): Promise<void> {
+  for (const object of objects) caches.note(await write(object, client))
 }
 
 async function writeAll(objects: readonly KubeObject[], { client, caches }: ApplyContext): Promise<void> {
@@ -129,9 +129,9 @@ async function writeAll(objects: readonly KubeObject[], { client, caches }: Appl
   }
 }
 
-async function write(object: KubeObject, client: KubeClient): Promise<void> {
+async function write(object: KubeObject, client: KubeClient): Promise<KubeObject> {
   const written = await client.apply(object, { fieldManager: FIELD_MANAGER, force: true })
-  if (object.metadata.labels?.[LABEL_MANAGED_BY] !== MANAGED_BY) await disown(written, client)
+  return object.metadata.labels?.[LABEL_MANAGED_BY] === MANAGED_BY ? written : await disown(written, client)
 }
 
 /** Further tries where somebody writes at the same time. */
@@ -142,20 +142,20 @@ const DISOWN_TRIES = 5
  * ours, or the user's next `kubectl apply --server-side` would end in a conflict with us. The webhook and the agent keep it as it must be.
  * A crash in between is made good at the next look (`giveBackClaims`).
  */
-async function disown(written: KubeObject, client: KubeClient): Promise<void> {
+async function disown(written: KubeObject, client: KubeClient): Promise<KubeObject> {
   let object: KubeObject | undefined = written
   for (let tries = 0; object && tries < DISOWN_TRIES; tries += 1) {
-    if (!isClaimed(object)) return
+    if (!isClaimed(object)) return object
     const metadata = { resourceVersion: object.metadata.resourceVersion, managedFields: withoutClaims(object) }
     try {
-      await client.patch(refTo(written), { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
-      return
+      return await client.patch(refTo(written), { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
     } catch (err) {
       // Nothing differs any more after the write itself, so no later effect would come back to this.
       if (!isConflict(err) && !(tries === 0 && err instanceof KubeError && err.retryable)) throw err
       object = await client.get(refTo(written))
     }
   }
+  return object ?? written
 }
 
 /** What counts as ours of the user's objects in a namespace: what a crash or a lost answer has left, and Canaries that the agent wrote for them. */

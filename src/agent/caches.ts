@@ -8,6 +8,7 @@ import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#a
 import { canonicalJson, revisionOf } from '#api/revision.ts'
 import { SCALER_API_VERSIONS, SCALER_KINDS, scaledBy } from '#api/scalers.ts'
 import { createConfigWatch, type ConfigWatch } from '#agent/config-watch.ts'
+import { createOwnWrites } from '#agent/own-writes.ts'
 import { isClaimed } from '#kube/claims.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { realAfter, type After } from '#kube/clock.ts'
@@ -16,7 +17,10 @@ import { createReflector, type Reflector, type ReflectorOptions } from '#kube/re
 import type { Kind } from '#traffic/provider.ts'
 
 export type Caches = {
+  /** What the watches have brought, and what we wrote ourselves since. */
   readonly reader: ObjectReader
+  /** We wrote this: it counts until the watch has brought it. */
+  note(written: KubeObject): void
   start(): void
   stop(): Promise<void>
   hasSynced(): boolean
@@ -75,9 +79,13 @@ export function createCaches(options: CachesOptions): Caches {
   const id = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`
 
   function follow(kind: Kind, more: Omit<ReflectorOptions, 'client' | 'apiVersion' | 'kind' | 'log' | 'now' | 'random' | 'after'>): void {
+    const onChange: ReflectorOptions['onChange'] = (change, object, old) => {
+      if (change === 'delete') own.forget(object)
+      more.onChange?.(change, object, old)
+    }
     const claimed = (object: KubeObject): readonly string[] => (isClaimed(object) ? [namespaceOf(object)] : [])
     reflectors.set(id(kind.apiVersion, kind.kind), createReflector({
-      client, log, now, random, ...(options.after ? { after: options.after } : {}), ...kind, ...more, indexes: { ...more.indexes, claimed },
+      client, log, now, random, ...(options.after ? { after: options.after } : {}), ...kind, ...more, onChange, indexes: { ...more.indexes, claimed },
     }))
   }
 
@@ -167,6 +175,7 @@ export function createCaches(options: CachesOptions): Caches {
     },
   })
 
+  const own = createOwnWrites({ cached: (ref) => reflectors.get(id(ref.apiVersion, ref.kind))?.get(objectKey(ref)), now })
   const configs = createConfigWatch({ client, log, now, random, ...(options.after ? { after: options.after } : {}), wake, canariesOf: targets })
 
   const list = (apiVersion: string, kind: string, namespace: string): readonly KubeObject[] =>
@@ -176,7 +185,8 @@ export function createCaches(options: CachesOptions): Caches {
     reflectors.get(id('v1', 'Namespace'))?.get(namespace)?.metadata.labels?.[LABEL_GATE] === GATE_ENABLED
 
   return {
-    reader: { get: (ref) => reflectors.get(id(ref.apiVersion, ref.kind))?.get(objectKey(ref)), list },
+    reader: { get: own.get, list: (apiVersion, kind, namespace) => own.over(apiVersion, kind, namespace, list(apiVersion, kind, namespace)) },
+    note: own.note,
     start() { for (const reflector of [...reflectors.values(), definitions]) reflector.start() },
     async stop() { await Promise.all([...reflectors.values(), definitions, configs].map((reflector) => reflector.stop())) },
     hasSynced: () => [...reflectors.values()].every((reflector) => reflector.hasSynced()),

@@ -1,5 +1,6 @@
 import type { Canary, CanaryStatus } from '#api/canary.ts'
 import { earlier, phaseOf } from '#rollout/status.ts'
+import { asksRouter, confirmed } from '#rollout/routed.ts'
 import { step, wantsCheck } from '#rollout/step.ts'
 import type { Check, Decision, Effect, HookAnswer, JudgementSeen, News, Seen } from '#rollout/decision.ts'
 import type { Log } from '#kube/log.ts'
@@ -46,11 +47,12 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
     if (!ports.isLeader()) return undefined
     await ports.apply(canary, effect, seen) // a crash here: the next turn repeats them, harmlessly
   }
-  if (decision.status !== before) {
+  const status = asksRouter(decision.effects) ? confirmed(before, decision, ports.observe(canary, ports.now()), ports.now()) : decision.status
+  if (status !== before) {
     if (!ports.isLeader()) return undefined
     // A conflict here: somebody decided first, or the spec changed; the queue brings the key again. A released Canary is gone already.
-    if (!decision.effects.some(({ kind }) => kind === 'removeFinalizer')) await ports.saveStatus(canary, decision.status)
-    logDecision(ports.log, before, decision)
+    if (!decision.effects.some(({ kind }) => kind === 'removeFinalizer')) await ports.saveStatus(canary, status)
+    logDecision(ports.log, before, status)
   }
   for (const item of decision.news) await ports.announce(canary, item) // last, or a failed save would tell it twice
   return earlier(decision.wakeAt, nextAt)
@@ -59,8 +61,7 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
 const raisesWeight = ({ effects }: Decision, { routes }: Seen): boolean =>
   effects.some((effect) => effect.kind === 'setRoutes' && effect.routes.canary > (routes?.canary ?? 0))
 
-function logDecision(log: Log, before: CanaryStatus, decision: Decision): void {
-  const { status } = decision
+function logDecision(log: Log, before: CanaryStatus, status: CanaryStatus): void {
   if (phaseOf(before) === phaseOf(status) && before.canaryWeight === status.canaryWeight && before.failedChecks === status.failedChecks) return
   log.info(
     { phase: status.phase, weight: status.canaryWeight, failedChecks: status.failedChecks, revision: status.lastAppliedSpec, reason: status.gate?.reason },

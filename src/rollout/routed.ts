@@ -1,6 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { readRoutes, type Routes } from '#api/routes.ts'
-import type { Decision, Seen } from '#rollout/decision.ts'
+import type { Decision, Effect, Seen } from '#rollout/decision.ts'
 import { agrees, servedAs } from '#rollout/routing.ts'
 import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
@@ -33,6 +33,18 @@ export function told(before: CanaryStatus, decision: Decision, seen: Seen, now: 
   }
 }
 
+/** The status of a decision whose effects are done: routes that are seen in force by then are noted with it, and not by a write of their own. */
+export function confirmed(before: CanaryStatus, { status, effects }: Decision, seen: Seen, now: number): CanaryStatus {
+  const asked = readRoutes(status.gate?.routesFor)
+  if (!asked || status.gate?.routesAt !== undefined || !asksRouter(effects) || !agrees(seen, asked)) return status
+  const condition = inForce(before.conditions?.find(({ type }) => type === ROUTED), asked, seen, now)
+  const conditions = (status.conditions ?? []).map((each) => (each.type === ROUTED ? condition : each))
+  return withGate({ ...status, conditions }, { routesAt: timestamp(now) })
+}
+
+/** Whether something is asked of the router. */
+export const asksRouter = (effects: readonly Effect[]): boolean => effects.some(({ kind }) => kind === 'setRoutes')
+
 const withEffectiveWeight = (status: CanaryStatus, effectiveWeight: number | undefined): CanaryStatus =>
   (status.gate?.effectiveWeight === effectiveWeight ? status : withGate(status, { effectiveWeight }))
 
@@ -59,7 +71,7 @@ function wasDisturbed(before: CanaryStatus, { status, effects }: Decision, seen:
   const [was, is] = [before.gate, status.gate]
   const isForgotten = was?.routesAt !== undefined && is?.routesAt === undefined && was.routesFor === is?.routesFor && phaseOf(before) === phaseOf(status)
   const asked = readRoutes(was?.routesFor)
-  if (!isForgotten || !asked || effects.some(({ kind }) => kind === 'setRoutes')) return false
+  if (!isForgotten || !asked || asksRouter(effects)) return false
   return !agrees(seen, asked)
 }
 

@@ -388,6 +388,22 @@ test('a watch that lags does not make it decide twice', async (t) => {
   t.notOk(world.lines.slice(told).some(({ msg }) => msg === 'conflict'))
 })
 
+test('a watch of the routes that lags does not keep the weight where it was', async (t) => {
+  const world = await worldWith([...cart(), canary({ spec: { provider: 'traefik' }, analysis: { stepWeights: [20, 50], interval: '60s' } })])
+  const weights = (): readonly unknown[] => (world.fake.object(TRAEFIK, 'TraefikService', `${NAMESPACE}/cart`)?.['spec'] as { readonly weighted: { readonly services: readonly { readonly weight: number }[] } } | undefined)?.weighted.services.map(({ weight }) => weight) ?? []
+  const release = world.holdWatch('TraefikService')
+  world.setImage('cart:2')
+  await world.run({ until: () => world.status().canaryWeight === 20 })
+  t.same(weights(), [80, 20])
+  world.annotate({ 'canarygate.dev/abort': 'too slow' })
+  await world.run({ until: () => world.status().phase === 'Failed' })
+  t.same(weights(), [100], 'although the caches still say that it never had any')
+  t.notOk(world.reasons().includes('CanaryRoutesChanged'), 'and its own doing is nobody else\'s')
+  release()
+  await world.run()
+  t.equal(world.workload('cart-canary')?.spec.replicas, 0)
+})
+
 test('every event of a run is told once', async (t) => {
   const world = await adopted()
   world.setImage('cart:2')

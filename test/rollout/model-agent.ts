@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
 import type { Decision, Effect, HookAnswer, News, Seen } from '#rollout/decision.ts'
+import { asksRouter, confirmed } from '#rollout/routed.ts'
 import { phaseOf } from '#rollout/status.ts'
 import { step, wantedHooks, wantsCheck } from '#rollout/step.ts'
 import { checkDecision, checkEffect, checkSaved, type Ledger } from './invariants.ts'
@@ -109,12 +110,15 @@ export class ModelAgent {
           this.change(after)
         })
       }
-      if (decision.status !== status && this.world.object.exists) {
+      // What it has written itself it sees.
+      if (asksRouter(decision.effects)) this.#at.router = this.#history.length - 1
+      const next = asksRouter(decision.effects) ? confirmed(status, decision, see({ ...views, router: this.world }, this.world.now), this.world.now) : decision.status
+      if (next !== status && this.world.object.exists) {
         this.#call(fault(), `${phaseOf(status)}>${phaseOf(decision.status)} save`, () => {
           const { object } = this.world
           if (object.version !== (overlay?.version ?? cached.version)) throw new Error('conflict')
-          const saved = { ...object, status: decision.status, version: object.version + 1 }
-          checkSaved(status, decision.status, this.#ledger)
+          const saved = { ...object, status: next, version: object.version + 1 }
+          checkSaved(status, next, this.#ledger)
           this.change({ ...this.world, object: saved })
           this.#saved = { version: saved.version, status: saved.status }
         })

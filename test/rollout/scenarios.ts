@@ -34,6 +34,8 @@ export const SPECS: readonly CanarySpec[] = [
   spec({ iterations: 2, webhooks: HOOKS }),
   spec({ stepWeights: [10, 40, 60, 100] }, { gate: { baseline: {} } }),
   spec({ stepWeight: 20, maxWeight: 40 }, { provider: 'kubernetes', gate: { baseline: {} } }),
+  spec({ stepWeight: 20, maxWeight: 40 }, { provider: 'gatewayapi:v1' }),
+  spec({ iterations: 2, mirror: true }, { provider: 'gatewayapi:v1' }),
 ]
 
 export type Action =
