@@ -4,7 +4,7 @@ import { FIELD_MANAGER, GATE_GROUP } from '#api/names.ts'
 import type { KubeObject, ObjectRef } from '#api/objects.ts'
 import { fromSecret, toSecret, trustedPem, type CertBundle } from '#certs/bundle.ts'
 import { requiredName } from '#certs/certificate.ts'
-import { caBundlePatch, foreignInjector } from '#certs/inject.ts'
+import { caBundlePatch, foreignInjector, injectedPems } from '#certs/inject.ts'
 import { createForgeIssuer } from '#certs/issue.ts'
 import { nextStep, performStep, SETTLE_TIMES, type RotationFacts, type SettleTimes } from '#certs/rotation.ts'
 import type { KubeClient } from '#kube/client.ts'
@@ -50,10 +50,16 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
   const timers = options.after ? { after: options.after } : {}
   const issuer = createForgeIssuer()
   const name = { service, namespace }
+  const place = { name: service, namespace }
   const queue = createQueue({ work: async () => await turn(), workers: 1, log, now, ...timers })
   const configurations = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map((kind) => createReflector({
     client, apiVersion: 'admissionregistration.k8s.io/v1', kind, labelSelector: PART_OF, log, now, random, ...timers, onChange: () => queue.add(KEY),
   }))
+  // A Secret that somebody deletes or empties is made anew at once: pods that start meanwhile would wait for it.
+  const secrets = createReflector({
+    client, apiVersion: 'v1', kind: 'Secret', namespace, fieldSelector: `metadata.name=${SECRET_NAME}`, log, now, random, ...timers,
+    mayBeForbidden: true, unservedRetryMs: LOOK_AGAIN_MS, transform: ({ apiVersion, kind, metadata }) => ({ apiVersion, kind, metadata }), onChange: () => queue.add(KEY),
+  })
   const ours = (): KubeObject[] => configurations.flatMap((reflector) => reflector.get(CONFIGURATION_NAME) ?? [])
 
   async function turn(): Promise<number | undefined> {
@@ -64,7 +70,9 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
     if (ours().some((configuration) => foreignInjector(configuration))) return undefined
     const ref: ObjectRef = { apiVersion: 'v1', kind: 'Secret', namespace, name: SECRET_NAME }
     const stored = await client.get(ref)
-    let bundle = fromSecret(stored)
+    const found = fromSecret(stored)
+    // Of a Secret that is lost, the pods still serve what they read from it.
+    let bundle = found.trusted.length > 0 ? found : { ...found, trusted: [...new Set(ours().flatMap((configuration) => injectedPems(configuration, place)))] }
     let resource: Pick<KubeObject, 'metadata'> = stored ?? { metadata: { name: SECRET_NAME, namespace } }
     for (;;) {
       const step = nextStep(bundle, name, await factsOf(bundle), now(), settle)
@@ -86,7 +94,7 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
 
   async function inject(bundle: CertBundle): Promise<void> {
     for (const configuration of ours()) {
-      const patch = caBundlePatch(configuration, trustedPem(bundle), { name: service, namespace })
+      const patch = caBundlePatch(configuration, trustedPem(bundle), place)
       if (patch.length === 0 || !isLeader()) continue
       await client.patch({ apiVersion: configuration.apiVersion, kind: configuration.kind, name: CONFIGURATION_NAME }, patch, 'json', { fieldManager: FIELD_MANAGER })
       log.info({ kind: configuration.kind }, 'caBundle injected')
@@ -102,7 +110,7 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
   }
 
   async function factsOf(bundle: CertBundle): Promise<RotationFacts> {
-    const isInjected = ours().length > 0 && ours().every((configuration) => caBundlePatch(configuration, trustedPem(bundle), { name: service, namespace }).length === 0)
+    const isInjected = ours().length > 0 && ours().every((configuration) => caBundlePatch(configuration, trustedPem(bundle), place).length === 0)
     // Only a rotation under way needs to know what the pods serve.
     return { isInjected, askedFor: ours().map(askedFor).find((reason) => reason !== undefined), isServed: bundle.trusted.length > 1 && bundle.leaf !== undefined && (await isServedEverywhere(bundle.leaf.cert)) }
   }
@@ -118,12 +126,12 @@ export function keepCertificates(options: CertificatesOptions): Certificates {
 
   return {
     lead() {
-      for (const reflector of configurations) reflector.start()
+      for (const reflector of [...configurations, secrets]) reflector.start()
       queue.add(KEY)
       queue.start()
     },
     stop() {
-      for (const reflector of configurations) void reflector.stop()
+      for (const reflector of [...configurations, secrets]) void reflector.stop()
       void queue.shutdown(PROBE_MS)
     },
   }

@@ -9,6 +9,14 @@ const FOREIGN_INJECTORS = ['cert-manager.io/inject-ca-from', 'cert-manager.io/in
 export const foreignInjector = ({ metadata }: KubeObject): string | undefined =>
   FOREIGN_INJECTORS.find((annotation) => metadata.annotations?.[annotation] !== undefined)
 
+const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+
+/** The CAs (PEM) that such an object trusts for our Service now. */
+export const injectedPems = (object: KubeObject, service: { readonly name: string; readonly namespace: string }): readonly string[] => [...new Set(places(object)
+  .filter(({ config }) => config.service?.name === service.name && config.service.namespace === service.namespace)
+  .flatMap(({ config }) => Buffer.from(config.caBundle ?? '', 'base64').toString('utf8').match(PEM) ?? [])
+  .map((pem) => `${pem}\n`))]
+
 type ClientConfig = { readonly caBundle?: string; readonly url?: string; readonly service?: { readonly name: string; readonly namespace: string } }
 type Place = { readonly pointer: string; readonly config: ClientConfig; readonly guard: readonly PatchOperation[] }
 

@@ -93,11 +93,11 @@ export async function performStep(step: Exclude<RotationStep, { kind: 'keep' }>,
   switch (step.kind) {
     case 'introduce new CA': {
       const ca = await issuer.issueCa(now)
-      // Of what was trusted only what can still verify the present leaf is worth trusting on.
+      // Of what was trusted only what can still verify the present leaf is worth trusting on; where that is lost, pods may still serve one of any.
       const leaf = readable(bundle.leaf?.cert ?? '')?.[0]
       const useful = bundle.trusted.filter((pem) => {
         const authority = readable(pem)?.[0]
-        return leaf !== undefined && authority !== undefined && validTo(authority) > now && isIssuedBy(leaf, authority)
+        return authority !== undefined && validTo(authority) > now && (leaf === undefined || isIssuedBy(leaf, authority))
       })
       return { ...bundle, trusted: [ca.cert, ...useful], caKey: ca.key, introducedAt: now }
     }

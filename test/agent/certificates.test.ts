@@ -83,6 +83,28 @@ test('an emptied caBundle is put back as soon as the watch tells, with the same 
   certificates.stop()
 })
 
+test('a deleted Secret is made anew at once, and what pods still serve of it stays trusted until they serve the new one', async (t) => {
+  const { fake, certificates, bundle, secret, served, fingerprint, until, clock } = scene()
+  fake.seed(pod('10.0.0.1'))
+  certificates.lead()
+  await until(() => bundle().leaf !== undefined)
+  await until(isInjected(fake, trusted(bundle().trusted)))
+  served.set('10.0.0.1', fingerprint())
+  const [before = ''] = bundle().trusted
+  const lost = secret()?.metadata.uid
+  await fake.client.delete({ apiVersion: 'v1', kind: 'Secret', namespace: NAMESPACE, name: 'canarygate-webhook-tls' })
+  await until(() => secret() !== undefined && secret()?.metadata.uid !== lost && bundle().leaf !== undefined)
+  t.same(bundle().trusted.slice(1).map((pem) => pem.trim()), [before.trim()], 'the old CA stands beside the new one')
+  await until(isInjected(fake, trusted(bundle().trusted)))
+  await clock.advance(600_000)
+  t.equal(bundle().trusted.length, 2, 'as long as a pod serves its certificate')
+  served.set('10.0.0.1', fingerprint())
+  await until(() => bundle().trusted.length === 1)
+  await until(isInjected(fake, trusted(bundle().trusted)))
+  t.not(bundle().trusted[0]?.trim(), before.trim())
+  certificates.stop()
+})
+
 test('where cert-manager injects, its Secret and its bundles are never written', async (t) => {
   const theirs: KubeObject = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'canarygate-webhook-tls', namespace: NAMESPACE }, type: 'kubernetes.io/tls', data: { 'tls.crt': 'eA==', 'tls.key': 'eQ==' } }
   const { fake, certificates, clock } = scene([...KINDS.map((kind) => configuration(kind, { 'cert-manager.io/inject-ca-from': `${NAMESPACE}/canarygate` })), theirs])

@@ -68,3 +68,17 @@ test('an emptied caBundle is put back at once', { skip }, async (t) => {
   }
   t.pass('in both configurations')
 })
+
+test('a deleted Secret is back at once, and no admission fails for it', { skip }, async (t) => {
+  const before = await stored()
+  const seen = await underAdmissions(t, async () => {
+    await kubectl('-n', OURS, 'delete', 'secret', 'canarygate-webhook-tls')
+    const startedAt = performance.now()
+    await waitFor('a new one', async () => (await stored()).leaf !== undefined, 20)
+    t.comment(`back after ${((performance.now() - startedAt) / 1_000).toFixed(2)} s`)
+    await waitFor('its CA to be trusted', async () => { const pem = await stored(); return (await bundles()).every((bundle) => bundle === Buffer.from(pem.trusted.map((one) => `${one.trim()}\n`).join('')).toString('base64')) }, 20)
+    await wait(5_000)
+  })
+  t.ok((await stored()).trusted.some((pem) => fingerprint(pem) === fingerprint(before.trusted[0])), 'pods still serve the old certificate, and it is still trusted')
+  t.strictSame({ failed: seen.failed, ungated: seen.ungated, errors: seen.errors }, { failed: 0, ungated: 0, errors: {} }, `${seen.sent} admissions`)
+})
