@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { setTimeout as wait } from 'node:timers/promises'
-import { FLAGGER_API_VERSION, LABEL_ROLE } from '#api/names.ts'
+import { FIELD_MANAGER, FLAGGER_API_VERSION, LABEL_MANAGED_BY, LABEL_ROLE, MANAGED_BY } from '#api/names.ts'
 import type { KubeObject, Workload } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { createTarget, inNamespace, phase, phaseOf, quantile, spent, until, usageOf, type Usage } from './scene.ts'
@@ -110,7 +110,7 @@ async function clone(client: KubeClient, objects: readonly KubeObject[], name: s
         ...(annotations ? { annotations } : {}),
         ...(isCanarys && owner !== undefined ? { ownerReferences: ownerReferences?.map((reference) => ({ ...reference, name, uid: owner ?? '' })) ?? [] } : {}),
       },
-    } as KubeObject, { fieldManager: 'canarygate' })
+    } as KubeObject, { fieldManager: labels?.[LABEL_MANAGED_BY] === MANAGED_BY ? FIELD_MANAGER : 'bench' })
     if (content.kind === 'Canary') owner = created.metadata.uid
     if (status !== undefined && (content.kind === 'Canary' || content.kind === 'Deployment')) {
       await client.patch({ apiVersion: content.apiVersion, kind: content.kind, namespace: NAMESPACE, name: created.metadata.name }, { status }, 'merge', { subresource: 'status' })

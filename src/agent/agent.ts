@@ -4,9 +4,10 @@ import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { isServiceTarget } from '#api/defaults.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
-import { apply, giveBackClaims, scalerOf } from '#agent/apply.ts'
+import { apply, scalerOf } from '#agent/apply.ts'
 import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
+import { createClaims } from '#agent/claims.ts'
 import { createFailing } from '#agent/failing.ts'
 import { gateScaler, gateTarget } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
@@ -133,6 +134,7 @@ export function createAgent(options: AgentOptions): Agent {
     },
   })
   const authority = createAuthority(accessReviewOf(client), log)
+  const claims = createClaims({ client, caches })
   const failing = createFailing({ saved, events, log, now })
   const runs = createRuns({ ...(options.isShared ? { shared: { now } } : {}), canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
   const proxies = options.traefikMetrics === undefined ? undefined : createProxies(options.traefikMetrics, client, now)
@@ -209,8 +211,8 @@ export function createAgent(options: AgentOptions): Agent {
       const wakeAt = await reconcile(key, portsOf(key))
       failing.forget(key)
       tellHindrances(key)
-      await repairClaims(cached.metadata.namespace ?? '')
-      const again = wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
+      const left = await repairClaims(cached.metadata.namespace ?? '')
+      const again = left === 'more' ? 0 : wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
       return authority.isOpen(key) ? Math.min(again ?? UNJUDGED_MS, UNJUDGED_MS) : again
     } catch (err) {
       // Something is still being fetched, or somebody wrote first (a Gateway's status, a person, our own last write that the watch has yet to bring): look again.
@@ -228,11 +230,12 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   /** No rollout waits for it, and none fails with it: it is tried again at the next look. */
-  async function repairClaims(namespace: string): Promise<void> {
+  async function repairClaims(namespace: string): Promise<'done' | 'more'> {
     try {
-      await giveBackClaims(namespace, { client, caches })
+      return await claims.giveBack(namespace)
     } catch (err) {
       log.warn({ err, namespace }, 'fields of the user\'s could not be given back')
+      return 'done'
     }
   }
 

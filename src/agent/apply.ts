@@ -140,9 +140,9 @@ const DISOWN_TRIES = 5
 /**
  * Gives the spec of an object of the user's back to its managers after a write of ours: what we set stays set, but no longer counts as
  * ours, or the user's next `kubectl apply --server-side` would end in a conflict with us. The webhook and the agent keep it as it must be.
- * A crash in between is made good at the next look (`giveBackClaims`).
+ * A crash in between is made good at the next look (see `claims.ts`).
  */
-async function disown(written: KubeObject, client: KubeClient): Promise<KubeObject> {
+export async function disown(written: KubeObject, client: KubeClient): Promise<KubeObject> {
   let object: KubeObject | undefined = written
   for (let tries = 0; object && tries < DISOWN_TRIES; tries += 1) {
     if (!isClaimed(object)) return object
@@ -156,14 +156,6 @@ async function disown(written: KubeObject, client: KubeClient): Promise<KubeObje
     }
   }
   return object ?? written
-}
-
-/** What counts as ours of the user's objects in a namespace: what a crash or a lost answer has left, and Canaries that the agent wrote for them. */
-export async function giveBackClaims(namespace: string, { client, caches }: Pick<ApplyContext, 'client' | 'caches'>): Promise<void> {
-  for (const claimed of caches.claimed(namespace)) {
-    const object = await client.get(refTo(claimed))
-    if (object) await disown(object, client)
-  }
 }
 
 async function writeApex(canary: Canary, serving: 'target' | 'primary', context: ApplyContext): Promise<void> {
@@ -228,7 +220,7 @@ async function keepScalers(canary: Canary, effect: Extract<Effect, { kind: 'scal
   }
 }
 
-const refTo = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }) })
+export const refTo = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }) })
 
 type Admitted = { readonly template: PodTemplate; readonly configs: ConfigRecord }
 
