@@ -56,10 +56,9 @@ for (const { name, end } of [
     end(world)
     await world.run()
     t.match(world.status(), { sessionAffinityCookie: undefined, previousSessionAffinityCookie: handedOut })
-    for (const draw of DRAWS) {
-      t.same(route(found(world), `a=b; ${handedOut}`, draw), { backend: 'cart-primary', setCookie: [`${handedOut}; Max-Age=-1; Path=/`] })
-      t.same(route(found(world), 'canary-cookie=another', draw), { backend: 'cart-primary', setCookie: [] })
-    }
+    const answersTo = (cookie: string): readonly string[] => [...new Set(DRAWS.map((draw) => JSON.stringify(route(found(world), cookie, draw))))]
+    t.same(answersTo(`a=b; ${handedOut}`), [JSON.stringify({ backend: 'cart-primary', setCookie: [`${handedOut}; Max-Age=-1; Path=/`] })])
+    t.same(answersTo('canary-cookie=another'), [JSON.stringify({ backend: 'cart-primary', setCookie: [] })])
     world.setImage('cart:3')
     await world.run({ until: at(world, 10) })
     t.equal(route(found(world), handedOut, 0.5).backend, 'cart-primary', 'in the next run it means nothing')
