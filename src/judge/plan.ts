@@ -107,12 +107,18 @@ export function smallestTold(terms: StepTerms, steps: readonly PlannedStep[]): n
   return high
 }
 
+/** A step that would have to be so many times as long is as good as none; and numbers that are none must not be looked for without end. */
+const LONGEST_FACTOR = 2 ** 20
+
 /** How many times longer each step would have to be; undefined: no time would do. */
 export function timesLonger(terms: StepTerms, steps: readonly PlannedStep[]): number | undefined {
   if (gathered(terms, steps) === 0) return undefined
   const tells = (factor: number): boolean => isTold(terms, steps.map(({ weight, seconds }) => ({ weight, seconds: seconds * factor })))
   let [low, high] = [0, 1]
-  for (; !tells(high); high *= 2) low = high
+  for (; !tells(high); high *= 2) {
+    if (high >= LONGEST_FACTOR) return undefined
+    low = high
+  }
   for (let i = 0; i < BISECTIONS; i += 1) {
     const middle = (low + high) / 2
     if (tells(middle)) high = middle

@@ -80,14 +80,19 @@ function weightedSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
   if (stepWeight > 0) {
     const top = maxWeight > 0 ? clamp(maxWeight) : 100
     const weights: number[] = []
-    for (let weight = stepWeight; weight < top; weight += stepWeight) weights.push(weight)
+    const rise = Math.max(1, stepWeight)
+    for (let weight = rise; weight < top; weight += rise) weights.push(weight)
     return [...weights, top].map(step)
   }
   return (stepWeights ?? []).map((weight) => step(clamp(weight)))
 }
 
+/** Settings may say any number: more checks than this, eleven days of them at the shortest interval, must not fill the memory of whoever makes a plan. */
+const MOST_ITERATIONS = 100_000
+
 function iterationSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
-  return Array.from({ length: spec.analysis.iterations ?? 0 }, () => ({ weight: 0, intervalMs, hold: false }))
+  const check: PlanStep = { weight: 0, intervalMs, hold: false }
+  return Array.from({ length: Math.min(spec.analysis.iterations ?? 0, MOST_ITERATIONS) }, () => check)
 }
 
 /**

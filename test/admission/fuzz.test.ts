@@ -63,7 +63,13 @@ const ABOUT_POLICY = {
   exemptions: [{ subject: { kind: 'Namespace', name: 'shop' }, rules: ['policy-limits'], reason: 'new', expires: '2099-01-01T00:00:00Z' }],
 }
 const POLICY = { apiVersion: 'canarygate.dev/v1alpha1', kind: 'ClusterCanaryPolicy', metadata: { name: 'base' }, spec: ABOUT_POLICY } as unknown as ClusterCanaryPolicy
-const COMMANDED = canary({}, {}, { 'canarygate.dev/promote': 'why', 'canarygate.dev/promote-by': 'carol' })
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
+const COMMANDED = canary({}, {}, { 'canarygate.dev/promote': 'why', 'canarygate.dev/promote-by': 'carol', 'canarygate.dev/promote-at': 'then', [LAST_APPLIED]: '{"metadata":{"annotations":{"canarygate.dev/promote":"why"}}}' })
+/** What the agent has left in a status: who commanded what, and how many requests there were. */
+const KNOWN = {
+  rolledBackRevision: '1cccccccccc', traffic: { at: '2026-11-21T12:00:00.000Z', requestsPerSecond: 0.5, failureRate: 0.002, clumping: 1 },
+  audit: [{ at: '2026-11-21T12:00:00.000Z', by: 'alice@example.com', command: 'promote', reason: 'why' }],
+}
 
 type Seed = { readonly path: HookPath; readonly request: AdmissionRequest }
 const SEEDS: readonly Seed[] = [
@@ -74,7 +80,7 @@ const SEEDS: readonly Seed[] = [
     request({ operation: 'CREATE', object: workload({ replicas: 0, annotations: OWNED }) }),
     request({ kind: 'DaemonSet', resource: 'daemonsets', oldObject: workload({ kind: 'DaemonSet' }), object: workload({ kind: 'DaemonSet', image: 'cart:2.4' }) }),
     request({ group: '', resource: 'services', kind: 'Service', oldObject: service({ app: 'cart', 'canarygate.dev/role': 'primary' }), object: service({ app: 'cart' }) }),
-    request({ ...CANARIES, oldObject: canary(), object: COMMANDED }),
+    request({ ...CANARIES, oldObject: canary({ gate: KNOWN }), object: COMMANDED }),
     request({ ...CANARIES, operation: 'CREATE', object: canary({}, { analysis: FULL_ANALYSIS }) }),
   ].map((one): Seed => ({ path: '/mutate', request: one })),
   ...[
@@ -85,6 +91,9 @@ const SEEDS: readonly Seed[] = [
     request({ name: 'cart-primary', oldObject: workload(PRIMARY), object: workload({ ...PRIMARY, image: 'cart:2.4', replicas: 4 }) }),
     request({ name: 'cart-primary', operation: 'DELETE', oldObject: workload(PRIMARY) }),
     request({ group: '', resource: 'services', kind: 'Service', oldObject: generated({ app: 'cart' }), object: generated({ app: 'other' }) }),
+    request({ group: 'autoscaling', resource: 'horizontalpodautoscalers', kind: 'HorizontalPodAutoscaler', operation: 'DELETE', oldObject: generated({}) }),
+    request({ group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', kind: 'CustomResourceDefinition', operation: 'DELETE', name: 'clustercanarypolicies.canarygate.dev' }),
+    request({ ...CANARIES, oldObject: canary({ gate: KNOWN }), object: canary({}, { analysis: FULL_ANALYSIS }) }),
     request({ group: '', resource: 'namespaces', kind: 'Namespace', name: 'shop', oldObject: space({ 'canarygate.dev/gate': 'enabled' }), object: space({}) }),
     request({ subResource: 'scale', kind: 'Scale', object: scale({}), oldObject: scale({ replicas: 3 }) }),
     request({ ...CANARIES, operation: 'CREATE', object: canary({}, { provider: 'istio', analysis: FULL_ANALYSIS }) }),
@@ -96,9 +105,9 @@ const SEEDS: readonly Seed[] = [
 
 const RUBBISH: readonly unknown[] = [
   null, 0, -1, 1.5, 1e308, '', '0', 'x'.repeat(300), '\u0000\ud800', true, false, [], {}, [null], [[]], { '': '' }, 'pending', 'failed', 'Failed: x',
-  { annotations: null }, { containers: null }, [{ image: 7 }], { metadata: { annotations: [] } }, Number.MAX_SAFE_INTEGER, [1, 0.5], '1h', '10sx', { name: 1 },
+  { annotations: null }, { containers: null }, [{ image: 7 }], { metadata: { annotations: [] } }, Number.MAX_SAFE_INTEGER, 1e-9, 1e9, [1, 0.5], '1h', '10sx', { name: 1 },
 ]
-const KEYS = ['', '__proto__', 'constructor', 'a/b~c', 'canarygate.dev/replicas', 'annotations', 'metadata', 'spec', 'template', 'deletionTimestamp', 'canarygate.dev/retry', 'stepWeight', 'iterations', 'match']
+const KEYS = ['', '__proto__', 'constructor', 'a/b~c', 'canarygate.dev/replicas', 'annotations', 'metadata', 'spec', 'template', 'deletionTimestamp', 'canarygate.dev/retry', 'stepWeight', 'iterations', 'match', 'requestsPerSecond', 'clumping', 'interval']
 
 type Node = { readonly holder: Record<string, unknown> | unknown[]; readonly key: string | number }
 function nodesOf(value: unknown, into: Node[] = []): Node[] {
@@ -184,7 +193,7 @@ function fuzzed(): Fuzzed {
   const canaries = [canary({ phase: 'Progressing' })]
   const server = createAdmissionServer({
     state: stateOf({
-      canaryFor: () => canary({ phase: 'Failed', lastPromotedSpec: '1bbbbbbbbbb', gate: { rolledBackRevision: '1cccccccccc' } }),
+      canaryFor: () => canary({ phase: 'Failed', lastPromotedSpec: '1bbbbbbbbbb', gate: KNOWN }, { analysis: FULL_ANALYSIS }),
       objects: { get: ({ kind }) => (kind === 'Canary' ? canary() : workload({ annotations: OWNED })), list: (_, kind) => (kind === 'Canary' ? canaries : []) },
       ruleContext: () => ({ defaultProvider: 'kubernetes', providers: FLAGGER_ROUTERS, cluster: { objects: { get: () => undefined, list: () => [] }, target: workload(), canaries, knows: () => true } }),
     }),

@@ -31,6 +31,11 @@ test('steps that are so many times longer would do', async (t) => {
   t.equal(timesLonger({ ...TERMS, canaryRate: 0.006 }, steps), undefined, 'within tolerance: no time would do')
 })
 
+test('numbers that are none are not looked for without end', async (t) => {
+  for (const phi of [Number.NaN, Infinity]) t.equal(timesLonger({ ...TERMS, phi }, minutes(10, 20)), undefined)
+  t.equal(timesLonger({ ...TERMS, requestsPerSecond: 1e-12 }, minutes(10, 20)), undefined, 'longer than anybody waits')
+})
+
 const rows = [
   { name: 'is warned about, with what would do', rps: 40, says: /^at 40 requests\/s, telling 98 % success from the primary's 99\.8 % .* this analysis lasts 2m in all: it tells from .* errors on; weight \d+ %, or an interval \d+ times as long would do$/ },
   { name: 'with traffic enough is not', rps: 1_000, says: undefined },

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
+import { planOf } from '#rollout/plan.ts'
 import { tooShortFor } from '#rollout/power.ts'
 
 const specOf = (interval: string, min: number, steps: object): CanarySpec => ({
@@ -20,6 +21,11 @@ test('an interval as it says would do', async (t) => {
     }
   }
   t.match(tooShortFor(specOf('1m', 99, { stepWeight: 10, maxWeight: 50 }), { requestsPerSecond: 2, primaryRate: 0.002, phi: 1 })?.message, /^cannot tell 98 % success from the primary's 99\.8 %: 120 requests a minute need \S+ at 50 %, and all steps last 5m$/)
+})
+
+test('a plan stays small, whatever its settings say', async (t) => {
+  t.equal(planOf(specOf('1m', 99, { stepWeight: 1e-9, maxWeight: 50 })).steps.length, 50)
+  t.ok(planOf(specOf('1m', 99, { iterations: 1e9 })).steps.length <= 100_000)
 })
 
 test('where nothing is compared, nothing is said', async (t) => {
