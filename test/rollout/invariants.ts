@@ -2,7 +2,7 @@ import type { CanaryStatus } from '#api/canary.ts'
 import { planOf } from '#rollout/plan.ts'
 import type { Decision, Effect, Seen } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
-import { baselineIsReachable, canaryIsReachable, capacity, isReady, readyPods, SETTLE_MS, type World } from './model.ts'
+import { baselineIsReachable, canaryIsReachable, capacity, isByReplicas, isReady, readyPods, SETTLE_MS, type World } from './model.ts'
 
 export class Violation extends Error {}
 const claim = (isTrue: boolean, words: string): void => {
@@ -70,8 +70,14 @@ export function checkEffect(before: World, after: World, effect: Effect, status:
     claim(!isPodsKnown || before.baseline?.revision === status.lastPromotedSpec, `2: the baseline that gets requests runs ${before.baseline?.revision}`)
   }
   if (effect.kind === 'deploy' && effect.role === 'baseline') claim(ledger.allowed.has(effect.revision), `2: the baseline gets ${effect.revision}, which nobody judged`)
-  const isBaselineTaken = effect.kind === 'scale' && effect.role === 'baseline' && effect.replicas === 0 && readyPods(before, 'baseline') > 0
-  if (isBaselineTaken && isRoutesKnown && isPodsKnown) claim(!baselineIsReachable(before), '4: the baseline goes while it has requests')
+  const isBaselineChange = (effect.kind === 'scale' || effect.kind === 'deploy') && effect.role === 'baseline' && readyPods(before, 'baseline') > 0
+  const isBaselineTaken = isBaselineChange && (effect.kind === 'scale' ? effect.replicas === 0 : before.baseline?.revision !== 'foreign' && before.baseline?.mark !== effect.beside)
+  // Where pods are the weight, a baseline that nobody asks for any more goes as any pods go whose count falls.
+  if (isBaselineTaken && isRoutesKnown && isPodsKnown && !(isByReplicas(before) && canaryIsReachable(before))) {
+    claim(!baselineIsReachable(before), `4: ${effect.kind} of the baseline while it has requests`)
+    const quietMs = before.now - (before.baselineQuietSince ?? before.now)
+    claim(quietMs >= SETTLE_MS || before.baselineQuietSince === 0, `4: ${effect.kind} of the baseline ${quietMs} ms after its requests went`)
+  }
   if (effect.kind === 'removeFinalizer' && !after.object.exists && after.target.exists) {
     claim(after.apex === 'target', `8: the Canary is gone and the apex selects ${after.apex}`)
     claim(!canaryIsReachable(after), '8: the Canary is gone and routes still point at its pods')

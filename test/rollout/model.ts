@@ -46,6 +46,8 @@ export type World = {
   readonly apex: 'target' | 'primary' | 'canary' | 'both'
   /** Since when no live request can reach the canary; undefined while some can. */
   readonly quietSince: number | undefined
+  /** The same of the baseline. */
+  readonly baselineQuietSince: number | undefined
   readonly object: ModelCanary
   /** Roles whose pods are not ready, by no fault of the agent. */
   readonly broken: readonly WorkloadRole[]
@@ -79,6 +81,7 @@ export function firstWorld(spec: CanarySpec, isAdopted: boolean): World {
     routes: isAdopted && spec.provider !== 'kubernetes' ? ALL_TO_PRIMARY : undefined,
     apex: isAdopted ? 'primary' : 'target',
     quietSince: 0,
+    baselineQuietSince: 0,
     object: {
       spec, commands: [], deleting: false, finalizer: isAdopted, exists: true, version: 1,
       status: isAdopted ? { phase: 'Initialized', lastAppliedSpec: 'v1', lastPromotedSpec: 'v1', canaryWeight: 0 } : {},
@@ -147,9 +150,11 @@ export const editedTarget = (target: ModelTarget, change: Partial<ModelTarget>):
   return isSame ? target : { ...target, ...change, version: target.version + 1, generation: target.generation + 1 }
 }
 
-/** Keeps the record of since when the canary gets no live requests. */
+/** Keeps the record of since when canary and baseline get no live requests. */
 export const reRouted = (before: World, after: World): World => ({
-  ...after, quietSince: canaryIsReachable(after) ? undefined : canaryIsReachable(before) ? after.now : before.quietSince,
+  ...after,
+  quietSince: canaryIsReachable(after) ? undefined : canaryIsReachable(before) ? after.now : before.quietSince,
+  baselineQuietSince: baselineIsReachable(after) ? undefined : baselineIsReachable(before) ? after.now : before.baselineQuietSince,
 })
 
 /** One effect, as the API server takes it. `seen`: the target's version that the agent knew; an order for another one is refused. */
