@@ -50,4 +50,15 @@ export const COUNTEREXAMPLES: readonly { readonly name: string; readonly scenari
       ],
     },
   },
+  {
+    name: 'an owner who scales the target to nothing in the moment in which it takes over from a deleted Canary',
+    scenario: {
+      ...calm, spec: 0, isAdopted: false, lags: [0, 0, 0, 0, 0, 0, 2, 1],
+      steps: [
+        after({ do: 'broken', role: 'primary', is: false }), after({ do: 'command', command: 'promote' }, 0), after({ do: 'restart' }, 0, 0, 0, 0),
+        after({ do: 'metrics', metrics: 'good' }, 6_000, 0), after({ do: 'image', revision: 'v4' }, 6_000, 0, 0, 0), after({ do: 'delete' }, 0, 0, 3_000, 0, 0, 3_000),
+        after({ do: 'suspend' }, 3_000), after({ do: 'scale', replicas: 0, how: 'scale' }, 0),
+      ],
+    },
+  },
 ]

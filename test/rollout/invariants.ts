@@ -48,7 +48,9 @@ export function checkEffect(before: World, after: World, effect: Effect, status:
   const needed = Math.min(wanted, capacity(before), known)
   const isPodsKnown = seenAt.canary >= ledger.podsTouchedAt
   const isRoutesKnown = seenAt.router >= ledger.routesTouchedAt
-  if (isPodsKnown && isRoutesKnown && before.target.exists) claim(capacity(after) >= Math.min(needed, 1), `1: ${effect.kind} takes the pods behind the apex from ${capacity(before)} to ${capacity(after)}, wanted ${wanted}`)
+  // Nor is an owner who takes the target's pods away in the moment in which it takes over.
+  const isCountKnown = effect.kind !== 'apex' || seen.target?.replicas === before.target.replicas
+  if (isPodsKnown && isRoutesKnown && isCountKnown && before.target.exists) claim(capacity(after) >= Math.min(needed, 1), `1: ${effect.kind} takes the pods behind the apex from ${capacity(before)} to ${capacity(after)}, wanted ${wanted}`)
 
   if (effect.kind === 'deploy' && effect.role === 'primary') claim(ledger.allowed.has(effect.revision), `2: the primary gets ${effect.revision}, which nobody judged`)
   if (effect.kind === 'releaseTarget') claim(ledger.allowed.has(effect.revision), `8: the target is released with ${effect.revision}, which nobody judged`)
