@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { FIELD_MANAGER, FLAGGER_API_VERSION, LABEL_MANAGED_BY, LABEL_ROLE, MANAGED_BY } from '#api/names.ts'
 import type { KubeObject, Workload } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
-import { createTarget, inNamespace, phase, phaseOf, quantile, spent, until, usageOf, type Usage } from './scene.ts'
+import { connect, createTarget, inNamespace, phase, phaseOf, quantile, spent, until, usageOf, type Usage } from './scene.ts'
 
 /**
  * What many Canaries cost the leading agent, on the real API server: `bench/scale.ts KUBECONFIG [idle,idle,...] [active]`, after `make image`. Objects only,
@@ -14,6 +14,8 @@ import { createTarget, inNamespace, phase, phaseOf, quantile, spent, until, usag
  */
 const NAMESPACE = 'canarygate-scale'
 const AGENT_PORT = 18_080
+/** Clones are made by this name: from others the webhook takes what only the agent may say. */
+const AGENT_USER = 'system:serviceaccount:canarygate:canarygate-agent'
 const QUIET_MS = 20_000
 const AT_ONCE = 40
 const STEPS = { count: 2, intervalSeconds: 10 }
@@ -26,17 +28,19 @@ export async function measureScale(kubeconfig: string, sizes: readonly number[],
     const objects = await objectsOf(client)
     await scaleAgents(client, 0)
     const resume = pauseControllers()
+    const agent = await connect(kubeconfig, AGENT_USER)
     try {
       const empty = await withAgent(kubeconfig, 1, async (look) => { await wait(5_000); return await look() })
       let made = 1
       for (const size of sizes) {
         const startedAt = performance.now()
-        for (; made < size; made += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, size - made) }, (_, i) => clone(client, objects, `app-${made + i}`)))
+        for (; made < size; made += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, size - made) }, (_, i) => clone(agent, objects, `app-${made + i}`)))
         console.log(`${size} Canaries made in ${((performance.now() - startedAt) / 1_000).toFixed(0)} s`)
         await withAgent(kubeconfig, size, (look) => report(look, empty, size))
       }
       if (active > 0) await withAgent(kubeconfig, made, (look) => measureActive(client, active, look))
     } finally {
+      await agent.close()
       resume()
       await scaleAgents(client, AGENTS)
     }
@@ -93,7 +97,7 @@ async function objectsOf(client: KubeClient): Promise<readonly KubeObject[]> {
   return lists.flat()
 }
 
-/** The labels that its pods have, and with them the revision, stay the model's: nobody selects them, as there are no pods. */
+/** The labels of its pods, and with them the revision, stay the model's: nobody selects them, as there are no pods. */
 async function clone(client: KubeClient, objects: readonly KubeObject[], name: string): Promise<void> {
   const renamed = (text: string): string => text.replace(/^model/, name)
   let owner: string | undefined
@@ -101,12 +105,12 @@ async function clone(client: KubeClient, objects: readonly KubeObject[], name: s
     const { labels, annotations, ownerReferences, finalizers } = metadata
     const isCanarys = ownerReferences?.some(({ kind }) => kind === 'Canary')
     const spec = content.kind === 'Canary' ? { spec: withTarget(content['spec'], name) } : {}
-    const service = labels?.['kubernetes.io/service-name']
+    const itsLabels = Object.fromEntries(Object.entries(labels ?? {}).map(([key, value]) => [key, renamed(value)]))
     const created = await client.create({
       ...content, ...spec,
       metadata: {
         name: renamed(metadata.name), namespace: NAMESPACE, ...(finalizers ? { finalizers } : {}),
-        labels: { ...labels, ...(service === undefined ? {} : { 'kubernetes.io/service-name': renamed(service) }), ...(labels?.['canarygate.dev/target'] === undefined ? {} : { 'canarygate.dev/target': name }) },
+        labels: itsLabels,
         ...(annotations ? { annotations } : {}),
         ...(isCanarys && owner !== undefined ? { ownerReferences: ownerReferences?.map((reference) => ({ ...reference, name, uid: owner ?? '' })) ?? [] } : {}),
       },

@@ -9,10 +9,17 @@ import { loadClusterConfig } from '#kube/config.ts'
 
 /** What the benchmarks on the real cluster stand on: a client, a namespace that is gone afterwards, targets with Canaries, and what an agent tells of itself. */
 
+/** `as`: a user whose name requests bear, with every right: what the agent is asked to have done is told from what users do by that name. */
+export async function connect(kubeconfig: string, as?: string): Promise<KubeClient> {
+  const config = await loadClusterConfig({ kubeconfig, now: () => performance.now() })
+  const impersonating: typeof config = {
+    ...config, credentials: async () => { const found = await config.credentials(); return { ...found, headers: { ...found.headers, 'impersonate-user': as ?? '', 'impersonate-group': 'system:masters' } } },
+  }
+  return createKubeClient(as === undefined ? config : impersonating, { userAgent: 'canarygate-bench', qps: 2_000, burst: 4_000, now: () => performance.now(), random: Math.random })
+}
+
 export async function inNamespace(kubeconfig: string, name: string, measure: (client: KubeClient) => Promise<void>): Promise<void> {
-  const client = createKubeClient(await loadClusterConfig({ kubeconfig, now: () => performance.now() }), {
-    userAgent: 'canarygate-bench', qps: 2_000, burst: 4_000, now: () => performance.now(), random: Math.random,
-  })
+  const client = await connect(kubeconfig)
   const namespace = { apiVersion: 'v1', kind: 'Namespace', name }
   try {
     await client.delete(namespace)
