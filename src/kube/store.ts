@@ -12,7 +12,8 @@ export type Store<T extends KubeObject> = {
 }
 
 type Values<T> = (object: T) => readonly string[]
-type Index<T> = { readonly values: Values<T>; readonly keys: Map<string, Set<string>> }
+/** Most values belong to one object: a set for each would take more memory than what it finds. */
+type Index<T> = { readonly values: Values<T>; readonly keys: Map<string, string | Set<string>> }
 
 export function createStore<T extends KubeObject>(indexes: Readonly<Record<string, Values<T>>>): Store<T> {
   const objects = new Map<string, T>()
@@ -21,19 +22,29 @@ export function createStore<T extends KubeObject>(indexes: Readonly<Record<strin
   const named = new Map(Object.entries(indexes).map(([name, values]) => [name, newIndex(values)]))
   const all = [byNamespace, ...named.values()]
 
-  const found = (index: Index<T>, value: string): readonly T[] =>
-    [...(index.keys.get(value) ?? [])].flatMap((key) => objects.get(key) ?? [])
+  function found({ keys }: Index<T>, value: string): readonly T[] {
+    const known = keys.get(value)
+    return (typeof known === 'string' ? [known] : [...(known ?? [])]).flatMap((key) => objects.get(key) ?? [])
+  }
+
+  function enter({ keys }: Index<T>, value: string, key: string): void {
+    const known = keys.get(value)
+    if (known === undefined) keys.set(value, key)
+    else if (typeof known !== 'string') known.add(key)
+    else if (known !== key) keys.set(value, new Set([known, key]))
+  }
+
+  function leave({ keys }: Index<T>, value: string, key: string): void {
+    const known = keys.get(value)
+    if (known === key) keys.delete(value)
+    else if (typeof known === 'object' && known.delete(key) && known.size === 0) keys.delete(value)
+  }
 
   function remove(key: string): void {
     const object = objects.get(key)
     if (!object) return
     objects.delete(key)
-    for (const index of all)
-      for (const value of index.values(object)) {
-        const keys = index.keys.get(value)
-        keys?.delete(key)
-        if (keys?.size === 0) index.keys.delete(value)
-      }
+    for (const index of all) for (const value of index.values(object)) leave(index, value, key)
   }
   return {
     get: (key) => objects.get(key),
@@ -48,12 +59,7 @@ export function createStore<T extends KubeObject>(indexes: Readonly<Record<strin
       const key = objectKey(object.metadata)
       remove(key)
       objects.set(key, object)
-      for (const index of all)
-        for (const value of index.values(object)) {
-          const keys = index.keys.get(value)
-          if (keys) keys.add(key)
-          else index.keys.set(value, new Set([key]))
-        }
+      for (const index of all) for (const value of index.values(object)) enter(index, value, key)
     },
     remove,
   }
