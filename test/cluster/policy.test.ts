@@ -83,7 +83,7 @@ test('without the verb nobody promotes, with it and a reason one does, and no na
   t.match(await refusals(3), /promote by bob refused: it needs a reason/)
   t.equal(await phase(ns), 'Progressing')
   await waitFor('the annotation to be taken away', async () => (await getCanary(ns))?.metadata.annotations?.['canarygate.dev/promote'] === undefined, 20)
-  t.equal((await annotate(ns, 'bob', 'promote=the incident needs it')).code, 0)
+  t.equal((await annotate(ns, 'bob', 'promote=the incident needs it', 'promote-at=2020-01-01T00:00:00Z')).code, 0, 'when it was given says the webhook, too')
   await reaches(ns, ['Succeeded'], 60)
   t.equal(await imageOf(ns, 'cart-primary'), 'shop:1.1')
   t.match((await getCanary(ns))?.status?.gate?.audit, [
