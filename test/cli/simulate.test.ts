@@ -1,5 +1,7 @@
 import t from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
+import type { CanaryInput } from '#cli/input.ts'
+import { planAnswer, planText } from '#cli/plan.ts'
 import type { SimulationEvent } from '#cli/simulation.ts'
 import { simulateScenario, simulationText } from '#cli/simulate.ts'
 
@@ -146,4 +148,16 @@ test('a baseline that gets no ready pods costs its wait and no more', async (t) 
   t.match(broken.end, { phase: 'Succeeded', primaryImage: 'v2' })
   t.ok(broken.reasons.includes('CanaryBaselineNotReady'))
   t.equal(broken.reasons.filter((reason) => reason === 'CanaryBaselineLost').length, 1)
+})
+
+test('the plan of a run with a baseline says its share, and that it tells less', async (t) => {
+  const input = (gate: CanarySpec['gate']): CanaryInput => ({
+    name: 'shop', namespace: 'prod',
+    spec: { provider: 'traefik', targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'shop' }, analysis: { interval: '1m', threshold: 5, metrics: METRICS, stepWeights: [10, 40] }, ...(gate ? { gate } : {}) },
+  })
+  const [plain, beside] = [planAnswer(input(undefined), { requestsPerSecond: 100 }), planAnswer(input({ baseline: {} }), { requestsPerSecond: 100 })]
+  t.same(beside.steps.map(({ weight, baseline }) => [weight, baseline]), [[10, 10], [40, 30]])
+  t.match(planText(beside), /10 % {2}for 1m, baseline 10 %\n.*40 % {2}for 1m, baseline 30 %/)
+  t.notMatch(planText(plain), /baseline/)
+  t.ok((beside.judge?.tells[0]?.smallest ?? 1) > (plain.judge?.tells[0]?.smallest ?? 1), 'small is compared with small')
 })
