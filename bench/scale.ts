@@ -24,8 +24,7 @@ export async function measureScale(kubeconfig: string, sizes: readonly number[],
   await inNamespace(kubeconfig, NAMESPACE, async (client) => {
     await createTarget(client, NAMESPACE, 'model', { replicas: 0 })
     await until(async () => (await phase(client, NAMESPACE, 'model')) === 'Initialized', 'the model is adopted')
-    await wait(3_000)
-    const objects = await objectsOf(client)
+    const objects = await settledObjects(client)
     await scaleAgents(client, 0)
     const resume = pauseControllers()
     const agent = await connect(kubeconfig, AGENT_USER)
@@ -89,6 +88,18 @@ async function report(look: Look, empty: Usage, size: number): Promise<void> {
 }
 
 const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0)
+
+/** Once nobody has written for a while: clones of something unfinished would all be finished first. */
+async function settledObjects(client: KubeClient): Promise<readonly KubeObject[]> {
+  const versions = (objects: readonly KubeObject[]): string => objects.map(({ metadata }) => `${metadata.uid} ${metadata.resourceVersion}`).join()
+  let objects = await objectsOf(client)
+  await until(async () => {
+    const before = versions(objects)
+    objects = await objectsOf(client)
+    return versions(objects) === before
+  }, 'the model is at rest', 120_000, 5_000)
+  return objects
+}
 
 /** All that there is of the model, as the agent made it. */
 async function objectsOf(client: KubeClient): Promise<readonly KubeObject[]> {
