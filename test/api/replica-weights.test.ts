@@ -36,7 +36,7 @@ test('a heavier step never takes fewer pods, and more primaries never take fewer
 })
 
 test('a rollout asks for just these pods, and for all of them where a router splits or none has weight yet', async (t) => {
-  const seen = (wantedReplicas: number, weightsByReplicas: boolean): Seen => ({ target: { wantedReplicas }, provider: { weightsByReplicas } }) as Seen
+  const seen = (wantedReplicas: number, weightsByReplicas: boolean): Seen => ({ spec: {}, target: { wantedReplicas }, provider: { weightsByReplicas } }) as Seen
   fc.assert(fc.property(fc.integer({ min: 0, max: 100 }), fc.integer({ min: 1, max: 60 }), (weight, wanted) =>
     canaryReplicas(seen(wanted, true), weight) === (weight === 0 ? wanted : canaryReplicasFor(weight, wanted).replicas) && canaryReplicas(seen(wanted, false), weight) === wanted))
   t.pass()
