@@ -36,3 +36,9 @@ export function formatDuration(milliseconds: number): string {
   ]
   return parts.filter(([amount]) => amount > 0).map(([amount, unit]) => `${amount}${unit}`).join('')
 }
+
+/** The same as an interval of an analysis can be written: its schema, Flagger's, knows no hours. `7500000` as `125m`. */
+export function formatInterval(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1_000)
+  return seconds < 3_600 ? formatDuration(milliseconds) : `${Math.floor(seconds / 60)}m${seconds % 60 === 0 ? '' : `${seconds % 60}s`}`
+}

@@ -1,5 +1,5 @@
 import type { CanaryAnalysis, CanarySpec } from '#api/canary.ts'
-import { formatDuration, parseDuration } from '#api/duration.ts'
+import { formatInterval, parseDuration } from '#api/duration.ts'
 import type { PolicyLimits } from '#api/policies.ts'
 import type { EffectivePolicy } from '#policy/effective.ts'
 
@@ -51,7 +51,7 @@ export function gatedSpec(analysis: CanaryAnalysis, { defaults, limits, required
 
 const longer = (text: string | undefined, least: string | undefined): string | undefined => {
   const ms = parseDuration(least ?? '')
-  return ms === undefined || (parseDuration(text ?? '') ?? 60_000) >= ms ? text : formatDuration(ms)
+  return ms === undefined || (parseDuration(text ?? '') ?? 60_000) >= ms ? text : formatInterval(ms)
 }
 
 /** The nearest settings that a policy allows; what cannot be mended so is left as it is. */

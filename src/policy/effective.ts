@@ -1,6 +1,6 @@
 import type { Canary, CanarySpec } from '#api/canary.ts'
 import { COMMAND_AGE_MS } from '#api/commands.ts'
-import { formatDuration, parseDuration } from '#api/duration.ts'
+import { formatDuration, formatInterval, parseDuration } from '#api/duration.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy, FreezeWindow, PolicyExemption, PolicyLimits, PolicySelector } from '#api/policies.ts'
 import { hasHold, intervalMsOf, theoreticalMsOf, thresholdOf, weightSteps } from '#policy/analysis.ts'
@@ -178,7 +178,7 @@ function limitFindings(spec: CanarySpec, limits: PolicyLimits, found: Found): Re
   const steps = weightSteps(spec)
   const minInterval = parseDuration(limits.minInterval ?? '')
   if (minInterval !== undefined && intervalMsOf(spec) < minInterval) {
-    findings.push(found('policy-limits', 'spec.analysis.interval', `${formatDuration(intervalMsOf(spec))} is less than ${formatDuration(minInterval)}`, `use at least ${formatDuration(minInterval)}`))
+    findings.push(found('policy-limits', 'spec.analysis.interval', `${formatDuration(intervalMsOf(spec))} is less than ${formatDuration(minInterval)}`, `use at least ${formatInterval(minInterval)}`))
   }
   const minAnalysis = parseDuration(limits.minAnalysis ?? '')
   if (minAnalysis !== undefined && !spec.skipAnalysis && theoreticalMsOf(spec) < minAnalysis) {

@@ -1,6 +1,6 @@
 import { hasBaseline } from '#api/baseline.ts'
 import type { CanarySpec } from '#api/canary.ts'
-import { formatDuration } from '#api/duration.ts'
+import { formatInterval } from '#api/duration.ts'
 import { createConfig } from '#judge/config.ts'
 import { roughTime, shortfallOf, type Shortfall, type Traffic } from '#judge/power.ts'
 import type { PlannedStep } from '#judge/plan.ts'
@@ -34,5 +34,5 @@ function wayOut(spec: CanarySpec, { factor }: Shortfall): string {
 /** A duration that a person would write, and not less. */
 function roundedUp(ms: number): string {
   const unit = ms >= 600_000 ? 60_000 : ms >= 60_000 ? 10_000 : 1_000
-  return formatDuration(Math.ceil(ms / unit) * unit)
+  return formatInterval(Math.ceil(ms / unit) * unit)
 }

@@ -1,4 +1,4 @@
-import { formatDuration } from '#api/duration.ts'
+import { formatDuration, formatInterval } from '#api/duration.ts'
 import { intervalMsOf } from '#policy/analysis.ts'
 import { windowMsOf } from '#policy/metric.ts'
 import type { Rule } from '#policy/rule.ts'
@@ -16,7 +16,7 @@ export const metricWindowMixesSteps: Rule = {
       return [{
         field: `spec.analysis.metrics[${i}].interval`,
         message: `${formatDuration(windowMs)}${metric.interval === undefined ? ' (left out)' : ''} looks back past the last check, ${formatDuration(intervalMs)} ago`,
-        fix: `use at most ${formatDuration(intervalMs)}, or an analysis interval of ${formatDuration(windowMs)}`,
+        fix: `use at most ${formatInterval(intervalMs)}, or an analysis interval of ${formatInterval(windowMs)}`,
       }]
     })
   },

@@ -171,7 +171,7 @@ export const metricCases: Readonly<Record<string, Cases>> = {
     valid: [
       { name: 'nobody has seen its requests yet', context: { old: canaryOf() } },
       { name: 'plenty of requests', context: { old: served(1_000) } },
-      { name: 'few requests, and the time for them', analysis: { interval: '3h' }, context: { old: served(2) } },
+      { name: 'few requests, and the time for them', analysis: { interval: '180m' }, context: { old: served(2) } },
       { name: 'nothing is compared', spec: { gate: { judge: { mode: 'off' } } }, context: { old: served(2) } },
       { name: 'no time would do beside a primary at its limit', context: { old: served(2, 0.02) } },
     ],
