@@ -35,17 +35,27 @@ export function ensureObject(object: unknown, ...path: readonly string[]): Patch
   return operations
 }
 
+/** Those that CanaryGate writes, which are few. */
+const annotationPointers = new Map<string, string>()
+
+function annotationPointer(name: string): string {
+  const path = annotationPointers.get(name) ?? pointer('metadata', 'annotations', name)
+  annotationPointers.set(name, path)
+  return path
+}
+
 /** Operations that give an object exactly these annotations (undefined: none of that name); others stay as they are. */
 export function setAnnotations(object: unknown, wanted: Readonly<Record<string, string | undefined>>): PatchOperation[] {
   const metadata = isRecord(object) ? object['metadata'] : undefined
   const present = isRecord(metadata) && isRecord(metadata['annotations']) ? metadata['annotations'] : {}
   const changes: PatchOperation[] = []
   let adds = false
-  for (const [key, value] of Object.entries(wanted)) {
+  for (const key in wanted) {
+    const value = wanted[key]
     const now = Object.hasOwn(present, key) ? present[key] : undefined
     if (value === now) continue
     adds ||= value !== undefined
-    changes.push(value === undefined ? remove('metadata', 'annotations', key) : set(value, 'metadata', 'annotations', key))
+    changes.push(value === undefined ? { op: 'remove', path: annotationPointer(key) } : { op: 'add', path: annotationPointer(key), value })
   }
   return adds ? [...ensureObject(object, 'metadata', 'annotations'), ...changes] : changes
 }
