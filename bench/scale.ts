@@ -33,7 +33,11 @@ export async function measureScale(kubeconfig: string, sizes: readonly number[],
       let made = 1
       for (const size of sizes) {
         const startedAt = performance.now()
-        for (; made < size; made += AT_ONCE) await Promise.all(Array.from({ length: Math.min(AT_ONCE, size - made) }, (_, i) => clone(agent, objects, `app-${made + i}`)))
+        while (made < size) {
+          const names = Array.from({ length: Math.min(AT_ONCE, size - made) }, (_, i) => `app-${made + i}`)
+          await Promise.all(names.map((name) => clone(agent, objects, name)))
+          made += names.length
+        }
         console.log(`${size} Canaries made in ${((performance.now() - startedAt) / 1_000).toFixed(0)} s`)
         await withAgent(kubeconfig, size, (look) => report(look, empty, size))
       }
@@ -67,7 +71,7 @@ async function withAgent<T>(kubeconfig: string, canaries: number, use: (look: Lo
     await until(async () => {
       const usage = await look().catch(() => undefined)
       return usage !== undefined && usage.isLeading && usage.canaries >= canaries && usage.waiting === 0
-    }, `the agent leads ${canaries} Canaries`, 180_000, 250)
+    }, `the agent leads ${canaries} Canaries`, 180_000, 1_000)
     console.log(`an agent leads ${canaries} Canaries ${((performance.now() - startedAt) / 1_000).toFixed(1)} s after its start`)
     return await use(look)
   } finally {
