@@ -1,5 +1,9 @@
 import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { parse, stringify } from 'yaml'
 import { FIELD_MANAGER, FLAGGER_API_VERSION, LABEL_MANAGED_BY, LABEL_ROLE, MANAGED_BY } from '#api/names.ts'
 import type { KubeObject, Workload } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
@@ -14,7 +18,7 @@ import { connect, createTarget, inNamespace, phase, phaseOf, quantile, spent, un
  */
 const NAMESPACE = 'canarygate-scale'
 const AGENT_PORT = 18_080
-/** Clones are made by this name: from others the webhook takes what only the agent may say. */
+/** Clones are made, and the agent works, by this name: from others the webhook takes what only the agent may say. */
 const AGENT_USER = 'system:serviceaccount:canarygate:canarygate-agent'
 const QUIET_MS = 20_000
 const AT_ONCE = 40
@@ -63,7 +67,10 @@ type Look = () => Promise<Usage>
 /** The product's agent, begun afresh, once it leads and has looked at every Canary. */
 async function withAgent<T>(kubeconfig: string, canaries: number, use: (look: Look) => Promise<T>): Promise<T> {
   const bundle = new URL('../dist/app/canarygate.mjs', import.meta.url).pathname
-  const env = { ...process.env, KUBECONFIG: kubeconfig, HTTP_PORT: String(AGENT_PORT), POD_NAMESPACE: 'canarygate', POD_NAME: 'bench', LOG_LEVEL: 'error', NODE_OPTIONS: '' }
+  const folder = await mkdtemp(join(tmpdir(), 'canarygate-scale-'))
+  const asAgent = join(folder, 'kubeconfig')
+  await writeFile(asAgent, await impersonating(kubeconfig), { mode: 0o600 })
+  const env = { ...process.env, KUBECONFIG: asAgent, HTTP_PORT: String(AGENT_PORT), POD_NAMESPACE: 'canarygate', POD_NAME: 'bench', LOG_LEVEL: 'error', NODE_OPTIONS: '' }
   const startedAt = performance.now()
   const child = spawn(process.execPath, [bundle, 'agent'], { env, stdio: ['ignore', 'inherit', 'inherit'] })
   const look: Look = () => usageOf(`127.0.0.1:${AGENT_PORT}`)
@@ -77,7 +84,14 @@ async function withAgent<T>(kubeconfig: string, canaries: number, use: (look: Lo
   } finally {
     child.kill('SIGTERM')
     await new Promise((resolve) => { child.once('exit', resolve) })
+    await rm(folder, { recursive: true })
   }
+}
+
+/** The same kubeconfig under the agent's name, and so with its rights. */
+async function impersonating(kubeconfig: string): Promise<string> {
+  const config = parse(await readFile(kubeconfig, 'utf8')) as { readonly users: readonly { readonly name: string; readonly user: object }[] }
+  return stringify({ ...config, users: config.users.map(({ name, user }) => ({ name, user: { ...user, as: AGENT_USER } })) })
 }
 
 async function report(look: Look, empty: Usage, size: number): Promise<void> {
