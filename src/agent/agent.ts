@@ -148,7 +148,6 @@ export function createAgent(options: AgentOptions): Agent {
     let commands: readonly CommandSeen[] = []
     let checked: Check | undefined
     let traffic: Traffic | undefined
-    const taken = new Map<string, KubeObject>()
     return {
       now,
       canary: (of) => {
@@ -172,7 +171,7 @@ export function createAgent(options: AgentOptions): Agent {
         options.telemetry?.onChecked(canary, checked.metrics, (now() - begunAt) / 1_000)
         return checked
       },
-      apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary), taken }),
+      apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
       saveStatus: (canary, status) => saved.save(canary, withTraffic(withLastLook(status, checked, now()), traffic, now())),
       async announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')

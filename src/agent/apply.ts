@@ -4,7 +4,7 @@ import { apexName, DEFAULT_REVISION_HISTORY_LIMIT, isServiceTarget } from '#api/
 import {
   ANNOTATION_FLAGGER_PROMOTE, baselineName, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role, type WorkloadRole,
 } from '#api/names.ts'
-import { countsOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
+import { countsOf, refOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { revisionOf, templateRevisionOf } from '#api/revision.ts'
 import { SCALER_API_VERSIONS } from '#api/scalers.ts'
 import type { Caches } from '#agent/caches.ts'
@@ -28,8 +28,6 @@ export type ApplyContext = {
   readonly client: KubeClient
   readonly caches: Caches
   readonly provider: TrafficProvider
-  /** Snapshots taken in this turn, by name: the watch has yet to bring them. */
-  readonly taken?: Map<string, KubeObject>
 }
 
 /** Effects upon workloads and what belongs to them. Where the target is a Service there are none: its copies stand for them, and itself is left alone. */
@@ -125,7 +123,7 @@ async function applyAll(objects: readonly KubeObject[], { client, caches }: Appl
 
 async function writeAll(objects: readonly KubeObject[], { client, caches }: ApplyContext): Promise<void> {
   for (const object of objects) {
-    if (!covers(caches.reader.get(refTo(object)), object)) await write(object, client)
+    if (!covers(caches.reader.get(refOf(object)), object)) await write(object, client)
   }
 }
 
@@ -148,11 +146,11 @@ export async function disown(written: KubeObject, client: KubeClient): Promise<K
     if (!isClaimed(object)) return object
     const metadata = { resourceVersion: object.metadata.resourceVersion, managedFields: withoutClaims(object) }
     try {
-      return await client.patch(refTo(written), { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
+      return await client.patch(refOf(written), { metadata }, 'merge', { fieldManager: FIELD_MANAGER })
     } catch (err) {
       // Nothing differs any more after the write itself, so no later effect would come back to this.
       if (!isConflict(err) && !(tries === 0 && err instanceof KubeError && err.retryable)) throw err
-      object = await client.get(refTo(written))
+      object = await client.get(refOf(written))
     }
   }
   return object ?? written
@@ -210,17 +208,15 @@ async function keepScalers(canary: Canary, effect: Extract<Effect, { kind: 'scal
   const wanted = ref && scaler ? roles.map((role) => renderScaler(canary, ref, scaler, role, options)) : []
   if (scaler?.kind === 'ScaledObject') {
     const patch = pauseScalerPatch(effect.target === 'held')
-    if (!isMerged(scaler, patch)) await client.patch(refTo(scaler), patch, 'merge', { fieldManager: FIELD_MANAGER })
+    if (!isMerged(scaler, patch)) await client.patch(refOf(scaler), patch, 'merge', { fieldManager: FIELD_MANAGER })
   }
   for (const object of wanted) {
-    if (!isScalerRendered(caches.reader.get(refTo(object)), object)) await client.apply(object, { fieldManager: FIELD_MANAGER, force: true })
+    if (!isScalerRendered(caches.reader.get(refOf(object)), object)) await client.apply(object, { fieldManager: FIELD_MANAGER, force: true })
   }
   for (const made of caches.scalers(namespace, canary.spec.targetRef.name)) {
-    if (!wanted.some(({ kind, metadata }) => kind === made.kind && metadata.name === made.metadata.name)) await client.delete(refTo(made))
+    if (!wanted.some(({ kind, metadata }) => kind === made.kind && metadata.name === made.metadata.name)) await client.delete(refOf(made))
   }
 }
-
-export const refTo = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }) })
 
 type Admitted = { readonly template: PodTemplate; readonly configs: ConfigRecord }
 
@@ -232,9 +228,9 @@ async function retirePrimary(canary: Canary, { client, caches }: ApplyContext): 
 }
 
 /** The template exactly as it was admitted, and what it referred to; thrown if nobody knows it any more. */
-async function admitted(canary: Canary, revision: string, { client, caches, taken }: ApplyContext): Promise<Admitted> {
+async function admitted(canary: Canary, revision: string, { client, caches }: ApplyContext): Promise<Admitted> {
   const ref = snapshotRef(canary, revision)
-  const snapshot = caches.reader.get(ref) ?? taken?.get(ref.name) ?? (await client.get(ref))
+  const snapshot = caches.reader.get(ref) ?? (await client.get(ref))
   const template = templateOf(snapshot)
   if (!template) throw new Error(`snapshot ${ref.name} is gone: revision ${revision} cannot be deployed`)
   return { template, configs: configsOf(snapshot) }
@@ -257,8 +253,7 @@ async function takeSnapshot(canary: Canary, revision: string, context: ApplyCont
   if (!found) throw new Error(`no template of revision ${revision} is left: the target has moved on`)
   const { template, configs } = found
   try {
-    const snapshot = await client.create(renderSnapshot(canary, template, revision, nextOrder(storedSnapshots(canary, caches)), configs), { fieldManager: FIELD_MANAGER })
-    context.taken?.set(snapshot.metadata.name, snapshot)
+    caches.note(await client.create(renderSnapshot(canary, template, revision, nextOrder(storedSnapshots(canary, caches)), configs), { fieldManager: FIELD_MANAGER }))
   } catch (err) {
     if (!isConflict(err)) throw err // 409: it exists, and a snapshot never changes
   }

@@ -1,6 +1,6 @@
-import { disown, refTo } from '#agent/apply.ts'
+import { disown } from '#agent/apply.ts'
 import type { Caches } from '#agent/caches.ts'
-import { objectKey } from '#api/objects.ts'
+import { objectKey, refOf } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
 
 /** What counts as ours of the user's objects: what a crash or a lost answer has left, and Canaries that the agent wrote for them. */
@@ -29,7 +29,7 @@ export function createClaims({ client, caches }: { readonly client: KubeClient; 
       busy.add(namespace)
       for (const object of due.slice(0, MOST_AT_ONCE)) {
         try {
-          const stored = await client.get(refTo(object))
+          const stored = await client.get(refOf(object))
           if (stored) await disown(stored, client)
           done.add(versionOf(object))
         } catch (err) {

@@ -1,4 +1,4 @@
-import { objectKey, type KubeObject, type ObjectRef } from '#api/objects.ts'
+import { objectKey, refOf, type KubeObject, type ObjectRef } from '#api/objects.ts'
 
 /**
  * Read-your-writes for objects: a watch brings what we wrote a moment later, and whoever looked before it would take our own doing for undone. Only a cache: lost in
@@ -19,7 +19,6 @@ const LONGEST_LAG_MS = 5_000
 export function createOwnWrites({ cached, now }: { readonly cached: (ref: ObjectRef) => KubeObject | undefined; readonly now: () => number }): OwnWrites {
   const pending = new Map<string, { readonly object: KubeObject; readonly at: number }>()
   const idOf = ({ apiVersion, kind, ...ref }: ObjectRef): string => `${apiVersion}/${kind}/${objectKey(ref)}`
-  const refOf = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }) })
 
   function get(ref: ObjectRef): KubeObject | undefined {
     const known = cached(ref)

@@ -134,3 +134,6 @@ export const splitKey = (key: string): { namespace: string; name: string } => {
   const slash = key.indexOf('/')
   return slash < 0 ? { namespace: '', name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) }
 }
+
+/** Where an object is found. */
+export const refOf = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace ? { namespace } : {}) })

@@ -21,6 +21,9 @@ const STATE_KEY = 'canarygate-rotation.json'
 const STATE_VERSION = 1
 const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
+/** The certificates in a text, one by one. */
+export const pemsIn = (text: string): string[] => (text.match(PEM) ?? []).map((pem) => `${pem}\n`)
+
 /** What webhook configurations get, as PEM. */
 export const trustedPem = ({ trusted }: CertBundle): string => trusted.map((pem) => `${pem.trim()}\n`).join('')
 
@@ -56,7 +59,7 @@ export function fromSecret(secret: KubeObject | undefined): CertBundle {
   const [cert, key, caKey] = [text('tls.crt'), text('tls.key'), text('ca.key')]
   return {
     leaf: cert && key ? { cert, key } : undefined,
-    trusted: (text('ca.crt').match(PEM) ?? []).map((pem) => `${pem}\n`),
+    trusted: pemsIn(text('ca.crt')),
     caKey: caKey || undefined,
     ...times(text(STATE_KEY)),
   }

@@ -1,4 +1,5 @@
 import type { KubeObject } from '#api/objects.ts'
+import { pemsIn } from '#certs/bundle.ts'
 
 export type PatchOperation = { readonly op: 'test' | 'add' | 'replace'; readonly path: string; readonly value: unknown }
 
@@ -9,14 +10,11 @@ const FOREIGN_INJECTORS = ['cert-manager.io/inject-ca-from', 'cert-manager.io/in
 export const foreignInjector = ({ metadata }: KubeObject): string | undefined =>
   FOREIGN_INJECTORS.find((annotation) => metadata.annotations?.[annotation] !== undefined)
 
-const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
-
 /** The CAs (PEM) that such an object trusts for our Service now. */
-export const injectedPems = (object: KubeObject, service: { readonly name: string; readonly namespace: string }): readonly string[] => [...new Set(places(object)
-  .filter(({ config }) => config.service?.name === service.name && config.service.namespace === service.namespace)
-  .flatMap(({ config }) => Buffer.from(config.caBundle ?? '', 'base64').toString('utf8').match(PEM) ?? [])
-  .map((pem) => `${pem}\n`))]
+export const injectedPems = (object: KubeObject, service: ServiceRef): readonly string[] =>
+  [...new Set(placesFor(object, service).flatMap(({ config }) => pemsIn(Buffer.from(config.caBundle ?? '', 'base64').toString('utf8'))))]
 
+type ServiceRef = { readonly name: string; readonly namespace: string }
 type ClientConfig = { readonly caBundle?: string; readonly url?: string; readonly service?: { readonly name: string; readonly namespace: string } }
 type Place = { readonly pointer: string; readonly config: ClientConfig; readonly guard: readonly PatchOperation[] }
 
@@ -25,17 +23,21 @@ type Place = { readonly pointer: string; readonly config: ClientConfig; readonly
  * call our Service. Empty when all is right, and when somebody else injects. Each place is tested first: when a webhook was moved
  * or its bundle changed meanwhile, the patch fails instead of hitting another. Pure.
  */
-export function caBundlePatch(object: KubeObject, bundlePem: string, service: { readonly name: string; readonly namespace: string }): readonly PatchOperation[] {
+export function caBundlePatch(object: KubeObject, bundlePem: string, service: ServiceRef): readonly PatchOperation[] {
   if (foreignInjector(object)) return []
   const caBundle = Buffer.from(bundlePem).toString('base64')
-  return places(object)
-    .filter(({ config }) => config.service?.name === service.name && config.service.namespace === service.namespace && config.caBundle !== caBundle)
+  return placesFor(object, service)
+    .filter(({ config }) => config.caBundle !== caBundle)
     .flatMap(({ pointer, config, guard }): PatchOperation[] => {
       const path = `${pointer}/caBundle`
       if (!config.caBundle) return [...guard, { op: 'add', path, value: caBundle }]
       return [...guard, { op: 'test', path, value: config.caBundle }, { op: 'replace', path, value: caBundle }]
     })
 }
+
+/** Where our Service is called. */
+const placesFor = (object: KubeObject, service: ServiceRef): readonly Place[] =>
+  places(object).filter(({ config }) => config.service?.name === service.name && config.service.namespace === service.namespace)
 
 function places(object: KubeObject): readonly Place[] {
   if (object.kind === 'CustomResourceDefinition') {

@@ -1,4 +1,4 @@
-import type { KubeObject, ObjectRef } from '#api/objects.ts'
+import { refOf, type KubeObject, type ObjectRef } from '#api/objects.ts'
 import { kubeList, parsed, watchEvent } from '#kube/answers.ts'
 import { pause, realAfter, type After } from '#kube/clock.ts'
 import type { ClusterConfig } from '#kube/config.ts'
@@ -253,8 +253,6 @@ export function createKubeClient(config: ClusterConfig, options: KubeClientOptio
     close: async () => await transport.close(),
   }
 }
-
-const refOf = ({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): ObjectRef => ({ apiVersion, kind, name, ...(namespace ? { namespace } : {}) })
 
 const header = (answer: WireAnswer, name: string): string | undefined => [answer.headers[name]].flat()[0]
 
