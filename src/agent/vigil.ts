@@ -17,7 +17,7 @@ import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 import { hasEvidence, type JudgeState, type Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
-import { absorbRound, badPodOf, badPodText, EMPTY_EMBEDDED, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
+import { absorbRound, BAD_POD_SECONDS, badPodOf, badPodText, EMPTY_EMBEDDED, leftOutText, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
 import { isScrapedProxy, SCRAPED_PROXIES, traefikCounters } from '#metrics/proxy.ts'
 import { scrapePods, scrapeProxy, scrapeTargetOf, type ScrapePod, type ScrapeRound, type ScrapeSettings } from '#metrics/scrape.ts'
 import { isComparedWithBaseline } from '#rollout/baseline.ts'
@@ -77,8 +77,6 @@ type Judged = { readonly config: JudgeConfig; readonly last: Judgement; readonly
 const ROUND_DEADLINE_MS = (DEFAULT_POLL_SECONDS * 1_000) / 5
 /** Counters this young need not be read again for a decision (ms). */
 const FRESH_MS = 200
-/** How far back one bad pod is looked for. */
-const BAD_POD_SECONDS = 60
 /** What a run's first so many seconds under traffic say about its traffic is enough for a warning. */
 const TRAFFIC_SECONDS = 30
 
@@ -196,13 +194,14 @@ function judgementOf(canary: Canary, watch: Watch, at: number): JudgementSeen | 
   if (!watch.judged || mode === 'off') return undefined
   const { last, record } = watch.judged
   const traffic = trafficOf(canary, watch, at)
-  return { mode, verdict: last.verdict, words: wordsOf(last, watch.embedded, at), record, traffic, tooShort: traffic && tooShort(canary, watch.judged.config, traffic) }
+  return { mode, verdict: last.verdict, words: wordsOf(last, watch, at), record, traffic, tooShort: traffic && tooShort(canary, watch.judged.config, traffic) }
 }
 
-/** The judge's reason, and the pod that is to blame when it is one of several. */
-function wordsOf({ verdict, reason }: Judgement, embedded: EmbeddedState, nowMs: number): string {
+/** The judge's reason, the pod that is to blame when it is one of several, and the one that the canary is not compared with. */
+function wordsOf({ verdict, reason }: Judgement, { embedded, against }: Pick<Watch, 'embedded' | 'against'>, nowMs: number): string {
   const bad = verdict === 'Worse' || verdict === 'Suspect' ? badPodOf(embedded, BAD_POD_SECONDS, nowMs) : undefined
-  return bad ? `${reason}; ${badPodText(bad)}` : reason
+  const leftOut = against && badPodOf(embedded, BAD_POD_SECONDS, nowMs, 'baseline')
+  return [reason, ...(bad ? [badPodText(bad)] : []), ...(leftOut ? [leftOutText(leftOut)] : [])].join('; ')
 }
 
 /** The requests of the last seconds under traffic, once there were enough of them. */

@@ -26,12 +26,13 @@ export function phiOf(clumping: Clumping, { prior, cap }: JudgeConfig['clumping'
 /** What is known after one more poll of the primary. Without traffic it teaches nothing, and only time goes by. */
 export function learnClumping(clumping: Clumping, whole: PodCounts, pods: readonly PodCounts[] | undefined, config: JudgeConfig['clumping']): Clumping {
   const busy = (pods ?? []).filter(([n]) => n > 0)
-  const [num, den] = busy.length >= 2 ? acrossPods(busy) : againstLastPoll(busy[0] ?? whole, clumping.last)
+  const one = busy[0] ?? whole
+  const [num, den] = busy.length >= 2 ? acrossPods(busy) : againstLastPoll(one, clumping.last)
   const keep = 2 ** (-1 / config.halfLife)
   return {
     num: clumping.num * keep + Math.min(num, config.cap * den),
     den: clumping.den * keep + den,
-    last: [whole[0], whole[1]],
+    last: busy.length >= 2 ? [whole[0], whole[1]] : [one[0], one[1]],
   }
 }
 

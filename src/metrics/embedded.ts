@@ -38,9 +38,11 @@ export type EmbeddedState = {
 export type WindowPoll = {
   readonly atMs: number
   readonly seconds: number
-  /** Requests and failures of each canary pod: one bad pod is not a bad release. */
-  readonly canaryPods: Readonly<Record<string, readonly [requests: number, failures: number]>>
+  /** Requests and failures of each pod: one bad pod is not a bad release, nor a bad stable revision. The primary's may be hundreds, and are not kept. */
+  readonly pods: Readonly<Record<FreshArm, Readonly<Record<string, readonly [requests: number, failures: number]>>>>
 } & Readonly<Record<Role, ArmWindow>>
+/** Whose pods are looked at one by one. */
+type FreshArm = 'canary' | 'baseline'
 /** Requests and failures; requests with a latency, and those slower than each bound. */
 export type ArmWindow = { readonly requests: number; readonly failures: number; readonly timed: number; readonly slower: readonly number[] }
 
@@ -145,32 +147,40 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
   const errorIncrease = mapArms((arm) => increase(forget(last.errors[arm], changed), errors[arm]))
   const latencyIncrease = mapArms((arm) => increase(forget(last.latency[arm], changed), latency[arm]))
   const warm = (arm: Role) => warmNames(round[arm], terms)
-  const times = mapArms((arm) => timed(Object.keys(latency[arm].pods), latencyIncrease[arm].pods, warm(arm), bounds.length))
+  // A pod of the baseline that fails alone is no virtue of the canary's. It is left out for what was seen before this poll: a choice by this poll's counts would be no fair comparison.
+  const leftOut = terms.against && badPodOf(state, BAD_POD_SECONDS, atMs, 'baseline')?.pod
+  const isCompared = (name: string): boolean => name !== leftOut
+  const times = mapArms((arm) => timed(Object.keys(latency[arm].pods), latencyIncrease[arm].pods, new Set([...warm(arm)].filter(isCompared)), bounds.length))
   // Thresholds judge what users got, warm or not, as they would from a metrics server; only the comparison of the arms waits for warm pods.
   const everyone = mapArms((arm) => timed(Object.keys(latency[arm].pods), latencyIncrease[arm].pods, new Set(Object.keys(latency[arm].pods)), bounds.length))
+  const pods = mapArms((arm) => Object.keys(errors[arm].pods).map((name, i): NamedCounts => {
+    const [n, k] = errorIncrease[arm].pods[i] ?? [0, 0]
+    return [name, [n, scalar(k)]]
+  }))
   const windowPoll: WindowPoll = {
     atMs,
     seconds,
-    canaryPods: Object.fromEntries(Object.keys(errors.canary.pods).map((name, i) => {
-      const [n, k] = errorIncrease.canary.pods[i] ?? [0, 0]
-      return [name, [n, scalar(k)]]
-    })),
+    pods: { canary: Object.fromEntries(pods.canary), baseline: terms.against ? Object.fromEntries(pods.primary) : {} },
     ...mapArms((arm) => ({ requests: errorIncrease[arm].n, failures: scalar(errorIncrease[arm].k), timed: everyone[arm].n, slower: everyone[arm].k })),
   }
+  const window = trimmed([...state.window, windowPoll], atMs, terms)
+  const compared = pods.primary.filter(([name]) => isCompared(name))
+  // How failures bunch is used from the next poll on, so what this one says of a pod counts already.
+  const alone = terms.against && badPodOf({ window }, BAD_POD_SECONDS, atMs, 'baseline')?.pod
   return {
-    state: { ...next, window: trimmed([...state.window, windowPoll], atMs, terms) },
+    state: { ...next, window },
     poll: {
       seconds,
       weight: terms.weight,
       ...(last.weight === terms.weight && last.against === terms.against?.name ? {} : { mixed: true }),
-      ...(terms.against ? { against: terms.against } : {}),
+      ...(terms.against ? { against: { ...terms.against, weight: (terms.against.weight * compared.length) / Math.max(1, pods.primary.length) } } : {}),
       metrics: {
         [ERRORS]: {
           nc: errorIncrease.canary.n,
           kc: scalar(errorIncrease.canary.k),
-          np: errorIncrease.primary.n,
-          kp: scalar(errorIncrease.primary.k),
-          pods: errorIncrease.primary.pods.map(([n, k]) => [n, scalar(k)]),
+          np: compared.reduce((sum, [, [n]]) => sum + n, 0),
+          kp: compared.reduce((sum, [, [, k]]) => sum + k, 0),
+          pods: compared.flatMap(([name, counts]) => (name === alone ? [] : [counts])),
         },
         ...(latencyKnown ? { [LATENCY]: { nc: times.canary.n, kc: times.canary.k, np: times.primary.n, kp: times.primary.k, pods: times.primary.pods } } : {}),
       },
@@ -235,6 +245,7 @@ function warmNames(pods: readonly PodAnswer[], { nowMs, warmUpSeconds = WARM_UP_
   return new Set(pods.filter(({ readyAtMs, startedAtMs }) => nowMs - (readyAtMs ?? startedAtMs) >= warmUpSeconds * 1_000).map(({ name }) => name))
 }
 
+type NamedCounts = readonly [name: string, counts: readonly [requests: number, failures: number]]
 type Timed = { readonly n: number; readonly k: readonly number[]; readonly pods: readonly (readonly [number, readonly number[]])[] }
 
 function timed(names: readonly string[], pods: readonly (readonly [number, number | readonly number[]])[], warm: ReadonlySet<string>, width: number): Timed {
@@ -264,12 +275,16 @@ export function measureEmbedded(state: EmbeddedState, metric: BuiltinMetric, arm
     if (requests === 0) return noData(`the ${arm} served no request with a known duration in the last ${interval}`)
     return value(quantileOf(DURATION_QUANTILE, state.bounds, requests, state.bounds.map((_, i) => polls.reduce((sum, poll) => sum + (poll[arm].slower[i] ?? 0), 0))))
   }
-  const requests = polls.reduce((sum, poll) => sum + poll[arm].requests, 0)
+  // One bad pod of the baseline does not make the stable revision one that fails the check, too.
+  const bad = arm === 'primary' ? badPodOf({ window: polls }, intervalSeconds, nowMs, 'baseline')?.own : undefined
+  const requests = polls.reduce((sum, poll) => sum + poll[arm].requests, -(bad?.requests ?? 0))
   if (requests === 0) return noData(`the ${arm} served no request in the last ${interval}`)
-  const failed = (100 * polls.reduce((sum, poll) => sum + poll[arm].failures, 0)) / requests
+  const failed = (100 * polls.reduce((sum, poll) => sum + poll[arm].failures, -(bad?.failures ?? 0))) / requests
   return value(metric === 'error-rate' ? failed : 100 - failed)
 }
 
+/** How far back one bad pod is looked for. */
+export const BAD_POD_SECONDS = 60
 /** Fewer failures than this may meet in one pod by accident. */
 const LEAST_FAILURES_TO_BLAME = 10
 /** Of all failures: a pod that has so many of them has them alone. */
@@ -277,17 +292,17 @@ const SHARE_TO_BLAME = 0.9
 
 export type BadPod = { readonly pod: string; readonly own: ArmCounts; readonly others: ArmCounts; readonly otherPods: number }
 
-/** The canary pod that fails where the others do not; undefined where all fail alike, or there is but one. */
-export function badPodOf({ window }: Pick<EmbeddedState, 'window'>, intervalSeconds: number, nowMs: number): BadPod | undefined {
-  const pods = new Map<string, ArmCounts>()
-  for (const { atMs, canaryPods } of window) {
+/** The pod that fails where the others of its arm do not; undefined where all fail alike, or there is but one. */
+export function badPodOf({ window }: Pick<EmbeddedState, 'window'>, intervalSeconds: number, nowMs: number, arm: FreshArm = 'canary'): BadPod | undefined {
+  const sums = new Map<string, ArmCounts>()
+  for (const { atMs, pods } of window) {
     if (atMs <= nowMs - intervalSeconds * 1_000) continue
-    for (const [name, [requests, failures]] of Object.entries(canaryPods)) {
-      const sum = pods.get(name) ?? { requests: 0, failures: 0 }
-      pods.set(name, { requests: sum.requests + requests, failures: sum.failures + failures })
+    for (const [name, [requests, failures]] of Object.entries(pods[arm])) {
+      const sum = sums.get(name) ?? { requests: 0, failures: 0 }
+      sums.set(name, { requests: sum.requests + requests, failures: sum.failures + failures })
     }
   }
-  const busy = [...pods].filter(([, { requests }]) => requests > 0).sort(([, a], [, b]) => b.failures - a.failures)
+  const busy = [...sums].filter(([, { requests }]) => requests > 0).sort(([, a], [, b]) => b.failures - a.failures)
   const [worst, ...rest] = busy
   if (!worst || rest.length === 0) return undefined
   const [pod, own] = worst
@@ -301,11 +316,14 @@ export function badPodOf({ window }: Pick<EmbeddedState, 'window'>, intervalSeco
 /** How many times as often as the others a bad pod fails. */
 const FAIR_TIMES = 5
 
-/** `nearly all in pod cart-canary-x: it fails 100 % of 52 requests, the 3 others 0.6 % of 160`. */
-export function badPodText({ pod, own, others, otherPods }: BadPod): string {
-  const share = ({ requests, failures }: ArmCounts): string => `${percent(failures / requests)} of ${count(requests)}`
-  return `nearly all of it in pod ${pod}, which fails ${share(own)} requests; the other${otherPods === 1 ? '' : ` ${otherPods}`} ${share(others)}`
-}
+const shareInWords = ({ requests, failures }: ArmCounts): string => `${percent(failures / requests)} of ${count(requests)}`
+const othersInWords = ({ others, otherPods }: BadPod): string => `the other${otherPods === 1 ? '' : ` ${otherPods}`} ${shareInWords(others)}`
+
+/** `nearly all of it in pod cart-canary-x, which fails 100 % of 52 requests; the other 3 0.6 % of 160`. */
+export const badPodText = (bad: BadPod): string => `nearly all of it in pod ${bad.pod}, which fails ${shareInWords(bad.own)} requests; ${othersInWords(bad)}`
+
+/** `pod cart-baseline-x fails 100 % of 52 requests, the other 0.6 % of 49: it is left out of the baseline`. */
+export const leftOutText = (bad: BadPod): string => `pod ${bad.pod} fails ${shareInWords(bad.own)} requests, ${othersInWords(bad)}: it is left out of the baseline`
 
 /**
  * The quantile of a histogram as Prometheus' `histogram_quantile` estimates it: linear within a bucket, the lowest bucket from 0, and

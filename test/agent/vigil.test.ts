@@ -122,6 +122,27 @@ test('beside a baseline the canary is compared with it, by name, and not with th
   }
 })
 
+test('one bad pod of the baseline is named and left out: it is no excuse for the canary', async (t) => {
+  const pods = [pod('canary', '10.0.0.2'), ...['10.0.0.3', '10.0.0.4', '10.0.0.5'].map((ip) => pod('baseline', ip))]
+  const beside = { routes: { primary: 90, canary: 10, mirror: false, baseline: 10 } }
+  const named = /; pod baseline-10\.0\.0\.4 fails 100 % of 400 requests, the other 2 0 % of 800: it is left out of the baseline$/
+  for (const { name, failing, verdict, words, kept } of [
+    { name: 'the canary fails, too', failing: (ip: string) => (ip === '10.0.0.4' ? 1 : ip === '10.0.0.2' ? 0.2 : 0), verdict: 'Worse', words: named, kept: 100 },
+    { name: 'the canary is fine', failing: (ip: string) => (ip === '10.0.0.4' ? 1 : 0), verdict: 'Good', words: named, kept: 100 },
+    { name: 'all pods of the baseline fail', failing: () => 0.5, verdict: 'BothBad', words: /^both arms are bad: [^;]*$/, kept: 50 },
+  ]) {
+    const { vigil, look, pass } = scene({ failing: (_, ip) => failing(ip), pods: () => pods, gate: { judge: { mode: 'enforce' }, baseline: {} } })
+    let last = (await look(RUNNING, 10, beside)).judgement
+    for (let round = 0; round < 8; round += 1) {
+      pass(5_000)
+      last = (await look(RUNNING, 10, beside)).judgement
+    }
+    t.equal(last?.verdict, verdict, name)
+    t.match(last?.words, words, name)
+    t.match(vigil.measure(KEY, 'request-success-rate', 'primary', 60), { kind: 'value', value: kept }, `${name}: nor does the stable revision fail its check for one pod`)
+  }
+})
+
 test('a stretch in which the baseline came or went is no evidence', async (t) => {
   const pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2'), pod('baseline', '10.0.0.3')]
   const { look, pass, urls } = scene({ pods: () => pods, gate: { judge: { mode: 'enforce' }, baseline: {} } })

@@ -27,6 +27,11 @@ for (const { name, polls, from, to } of cases) {
   })
 }
 
+test('one pod of several is compared with its own last poll, not with that of all', async (t) => {
+  const known = times(20, [[100, 5]] as Pods).reduce((clumping, pods) => learnClumping(clumping, [200, 105], pods, CONFIG), NO_CLUMPING)
+  t.equal(phiOf(known, CONFIG), 1)
+})
+
 test('silence teaches nothing, and only time goes by', async (t) => {
   const known = learn(times<Pods>(3, [[100, 9], [100, 0]]))
   const later = learn(times<Pods>(720, [[0, 0], [0, 0]]), known)

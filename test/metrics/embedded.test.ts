@@ -43,6 +43,22 @@ test('the state is plain JSON', async (t) => {
   t.same(stored, state)
 })
 
+test('a pod of the baseline that fails alone is left out from the next poll on, and teaches nothing about bunches', async (t) => {
+  const against = { name: 'baseline', weight: 10 }
+  const round = (second: number): ScrapeRound => ({
+    canary: [pod('c', second, { ...errors(second * 10, 0), ...latency(second * 10, [0, 0, 0]) })],
+    primary: [pod('b1', second, { ...errors(second * 10, 0), ...latency(second * 10, [0, 0, 0]) }), pod('b2', second, { ...errors(second * 10, second * 10), ...latency(second * 10, [second * 10, 0, 0]) })],
+  })
+  const polls = [0, 5, 10].reduce<readonly Absorbed[]>((seen, second) => [...seen, absorbRound(seen.at(-1)?.state ?? EMPTY_EMBEDDED, round(second), { ...terms(second), against })], []).map(({ poll }) => poll)
+  t.match(polls[1], { against: { weight: 10 }, metrics: { errors: { np: 100, kp: 50, pods: [[50, 0]] }, latency: { np: 100 } } }, 'counts are not chosen by what they say')
+  t.match(polls[2], { against: { weight: 5 }, metrics: { errors: { np: 50, kp: 0, pods: [[50, 0]] }, latency: { np: 50, kp: [0, 0, 0] } } })
+})
+
+test('one bad pod of a primary is a part of it', async (t) => {
+  const round = (second: number): Step => [second, { canary: [pod('c', second, errors(second * 10, 0))], primary: [pod('p1', second, errors(second * 10, 0)), pod('p2', second, errors(second * 10, second * 10))] }]
+  t.match(absorb([round(0), round(5), round(10)]).poll, { metrics: { errors: { np: 100, kp: 50, pods: [[50, 0], [50, 50]] } } })
+})
+
 test('a ready pod that does not answer makes the round wait, for both arms alike', async (t) => {
   const waiting = absorb([pair(0, errors(100, 0), errors(900, 0)), pair(5, errors(150, 0), undefined)])
   t.equal(waiting.poll, undefined)
