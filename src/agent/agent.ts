@@ -189,7 +189,7 @@ export function createAgent(options: AgentOptions): Agent {
     if (key.startsWith(GATE_PREFIX)) {
       const { namespace, name } = splitKey(key.slice(GATE_PREFIX.length))
       const policy = policies.of(namespace)
-      const { analysis, ...defaults } = gatedSpec(options.defaultAnalysis, policy)
+      const { analysis, ...defaults } = gatedSpec(options.defaultAnalysis, policy, name)
       await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: analysis, defaults, policyName: policy.defaultsFrom.join(', '), hasMetricsServer: options.metricsServer !== undefined, log })
       return undefined
     }

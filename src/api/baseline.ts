@@ -1,23 +1,30 @@
 import type { CanarySpec } from '#api/canary.ts'
+import { MAX_BASELINE_TARGET_NAME_BYTES } from '#api/names.ts'
 
 /**
  * Fresh pods of the stable revision beside the canary: as many, of the same size and age, and with the same share of requests, so that the judge compares
  * like with like.
  */
 
-type Asks = Pick<CanarySpec, 'analysis' | 'gate' | 'targetRef' | 'skipAnalysis'>
+type Asks = Pick<CanarySpec, 'analysis' | 'gate' | 'targetRef' | 'service' | 'skipAnalysis'>
 
 /** Is it asked for, whether or not it can be had? */
 export const isBaselineAsked = ({ gate }: Pick<CanarySpec, 'gate'>): boolean => gate?.baseline !== undefined && gate.baseline.enabled !== false
 
 /** Why there is none although it is asked for; undefined where there is one. */
-export function baselineObstacle({ analysis, gate, targetRef, skipAnalysis }: Asks): 'kind' | 'strategy' | 'sessions' | 'judge' | undefined {
+export function baselineObstacle(spec: Asks): 'kind' | 'strategy' | 'sessions' | 'judge' | 'name' | undefined {
+  const { analysis, gate, targetRef, skipAnalysis } = spec
   if (targetRef.kind !== 'Deployment') return 'kind'
   // The requests that `match` chooses are unlike the others, and iterations without it leave the canary without requests.
   if ((analysis.iterations ?? 0) > 0) return 'strategy'
   if (analysis.sessionAffinity) return 'sessions'
-  return gate?.judge?.mode === 'off' || skipAnalysis ? 'judge' : undefined
+  if (gate?.judge?.mode === 'off' || skipAnalysis) return 'judge'
+  return tooLongForBaseline(spec) === undefined ? undefined : 'name'
 }
+
+/** The name of the target or of its Service that leaves no room for a baseline's. */
+export const tooLongForBaseline = ({ targetRef, service }: Pick<CanarySpec, 'targetRef' | 'service'>): string | undefined =>
+  [targetRef.name, service?.name ?? ''].find((name) => Buffer.byteLength(name) > MAX_BASELINE_TARGET_NAME_BYTES)
 
 export const hasBaseline = (spec: Asks): boolean => isBaselineAsked(spec) && baselineObstacle(spec) === undefined
 

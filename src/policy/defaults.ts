@@ -1,3 +1,4 @@
+import { baselineObstacle, isBaselineAsked } from '#api/baseline.ts'
 import type { CanaryAnalysis, CanarySpec } from '#api/canary.ts'
 import { formatInterval, parseDuration } from '#api/duration.ts'
 import type { PolicyLimits } from '#api/policies.ts'
@@ -23,8 +24,27 @@ function namesStrategy(spec: Fields): boolean {
     || (isRecord(gate) && gate['steps'] !== undefined)
 }
 
-/** `spec` with what `defaults` say about fields that it leaves out. The same object where nothing is added. */
+/** `spec` with what `defaults` say about fields that it leaves out, as far as it can have it. The same object where nothing is added. */
 export function withDefaults<T extends Fields>(spec: T, defaults: Fields): T {
+  const merged = merge(spec, defaults)
+  const isOwn = isRecord(spec['gate']) && spec['gate']['baseline'] !== undefined
+  return isOwn || merged === spec || canHaveItsBaseline(merged) ? merged : merge(spec, withoutBaseline(defaults))
+}
+
+/** What nobody wrote for this Canary must not be the reason to refuse it: a baseline is only for some. */
+function canHaveItsBaseline(spec: Fields): boolean {
+  if (!isRecord(spec['analysis']) || !isRecord(spec['targetRef'])) return true
+  const asked = spec as unknown as CanarySpec
+  return !isBaselineAsked(asked) || baselineObstacle(asked) === undefined
+}
+
+function withoutBaseline<T extends Fields>(fields: T): T {
+  if (!isRecord(fields['gate'])) return fields
+  const { baseline: _, ...gate } = fields['gate']
+  return { ...fields, gate }
+}
+
+function merge<T extends Fields>(spec: T, defaults: Fields): T {
   const isNamed = namesStrategy(spec)
   const added: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(defaults)) {
@@ -41,9 +61,10 @@ export function withDefaults<T extends Fields>(spec: T, defaults: Fields): T {
   return Object.keys(added).length === 0 ? spec : { ...spec, ...added }
 }
 
-/** The spec that auto-gating writes: the policies' defaults over the installation's, within the policies' limits. */
-export function gatedSpec(analysis: CanaryAnalysis, { defaults, limits, required }: EffectivePolicy): Defaults {
-  const { targetRef: _, service: __, ...merged } = withDefaults<Fields>({ ...defaults }, { analysis })
+/** The spec that auto-gating writes for the Deployment `name`: the policies' defaults over the installation's, within the policies' limits. */
+export function gatedSpec(analysis: CanaryAnalysis, { defaults, limits, required }: EffectivePolicy, name = ''): Defaults {
+  const { targetRef: _, service: __, ...given } = withDefaults<Fields>({ ...defaults }, { analysis })
+  const merged = canHaveItsBaseline({ ...given, targetRef: { kind: 'Deployment', name } }) ? given : withoutBaseline(given)
   const spec = merged as unknown as Defaults
   const gate = required.approval ? { gate: { ...spec.gate, atMaxWeight: 'wait' as const } } : {}
   return { ...spec, ...gate, analysis: within(spec.analysis, limits) }

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
 import { gatedSpec, withDefaults } from '#policy/defaults.ts'
 import { effectivePolicy, isGatedBy, loosenings, policyFindings } from '#policy/effective.ts'
-import { evaluateObject } from '#policy/evaluate.ts'
+import { evaluateCanary, evaluateObject } from '#policy/evaluate.ts'
 import { withExemptions, type Subject } from '#policy/exemptions.ts'
 import { createGoverning } from '#policy/governing.ts'
 import { freezeFindings, runHold, startHold } from '#policy/holds.ts'
@@ -38,6 +38,38 @@ const defaulted = [
   { name: 'nor steps beside weights', spec: { analysis: { stepWeight: 5 } }, defaults: { gate: { steps: [{ weight: 5 }], atMaxWeight: 'wait' } }, then: { analysis: { stepWeight: 5 }, gate: { atMaxWeight: 'wait' } } },
   { name: 'the target is nobody\'s default', spec: {}, defaults: { targetRef: { name: 'x' }, service: { port: 1 } }, then: {} },
 ]
+const WEIGHTS = { stepWeight: 10, maxWeight: 50 }
+const deployment = (more: object, name = 'cart') => ({ targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name }, analysis: WEIGHTS, ...more })
+const BASELINE = { gate: { baseline: {}, atMaxWeight: 'wait' } }
+const baselines = [
+  { name: 'is given where it can be had', spec: deployment({}), given: true },
+  { name: 'is not given to Blue/Green', spec: deployment({ analysis: { iterations: 5 } }), given: false },
+  { name: 'is not given to Blue/Green by the same policy', spec: deployment({ analysis: {} }), defaults: { ...BASELINE, analysis: { iterations: 5 } }, given: false },
+  { name: 'is not given to a DaemonSet', spec: deployment({ targetRef: { apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'cart' } }), given: false },
+  { name: 'is not given beside sessions', spec: deployment({ analysis: { ...WEIGHTS, sessionAffinity: { cookieName: 'c' } } }), given: false },
+  { name: 'is not given where no judge looks', spec: deployment({ gate: { judge: { mode: 'off' } } }), given: false },
+  { name: 'is not given to a name without room', spec: deployment({}, 'a'.repeat(55)), given: false },
+]
+for (const { name, spec, defaults = BASELINE, given } of baselines) {
+  test(`a policy's baseline ${name}, and all else is`, async (t) => {
+    const merged = withDefaults<Record<string, unknown>>(spec, defaults)
+    t.match(merged, { gate: { atMaxWeight: 'wait', baseline: given ? {} : undefined } })
+    t.strictSame(evaluateCanary({ ...canaryOf(), spec: { ...canaryOf().spec, ...merged } }, contextOf()).filter(({ rule }) => rule === 'baseline-possible'), [])
+  })
+}
+
+test('a baseline that a Canary asks for itself is not taken away: a rule says why it cannot be had', async (t) => {
+  const spec = deployment({ analysis: { iterations: 5 }, gate: { baseline: {} } })
+  t.same(withDefaults(spec, { gate: { baseline: {} } }), spec)
+})
+
+test('a gated target gets a policy\'s baseline where it can have it', async (t) => {
+  const policy = (spec: object) => effective({ defaults: { ...BASELINE, ...spec } })
+  t.match(gatedSpec(WEIGHTS, policy({}), 'cart'), { gate: { baseline: {} } })
+  t.match(gatedSpec(WEIGHTS, policy({ analysis: { iterations: 5 } }), 'cart'), { gate: { atMaxWeight: 'wait', baseline: undefined } })
+  t.match(gatedSpec(WEIGHTS, policy({}), 'a'.repeat(55)), { gate: { atMaxWeight: 'wait', baseline: undefined } })
+})
+
 for (const { name, spec, defaults, then } of defaulted) test(`defaults: ${name}`, async (t) => { t.strictSame(withDefaults(spec, defaults), then) })
 
 test('a gated target\'s settings keep within the limits', async (t) => {

@@ -1,9 +1,10 @@
-import { baselineObstacle, isBaselineAsked } from '#api/baseline.ts'
+import { baselineObstacle, isBaselineAsked, tooLongForBaseline } from '#api/baseline.ts'
 import { apexName } from '#api/defaults.ts'
 import { baselineName, LABEL_ROLE, MAX_BASELINE_TARGET_NAME_BYTES } from '#api/names.ts'
 import type { Finding, Rule } from '#policy/rule.ts'
 
-const OBSTACLES: Readonly<Record<NonNullable<ReturnType<typeof baselineObstacle>>, Pick<Finding, 'message' | 'fix'>>> = {
+/** A name without room is told of in any case, with the name. */
+const OBSTACLES: Readonly<Record<Exclude<ReturnType<typeof baselineObstacle>, 'name' | undefined>, Pick<Finding, 'message' | 'fix'>>> = {
   kind: { message: 'is for Deployments: of no other target can there be some fresh pods more', fix: 'remove it; the canary is compared with the primary\'s own pods' },
   strategy: {
     message: 'is for analyses by weight: without a weight the canary gets no requests, or chosen ones, which cannot be compared with those of others',
@@ -31,9 +32,9 @@ export const baselinePossible: Rule = {
       const found = context.cluster?.objects.get({ ...ref, namespace: namespace ?? '' })
       return found !== undefined && found.metadata.labels?.[LABEL_ROLE] !== 'baseline'
     })
-    const longest = [name, apexName(canary)].find((text) => Buffer.byteLength(text) > MAX_BASELINE_TARGET_NAME_BYTES)
+    const longest = tooLongForBaseline(spec)
     return [
-      ...(obstacle ? [{ field, ...OBSTACLES[obstacle] }] : []),
+      ...(obstacle && obstacle !== 'name' ? [{ field, ...OBSTACLES[obstacle] }] : []),
       ...(longest === undefined ? [] : [{
         field, message: `needs a Service ${baselineName(longest)}, which is longer than a name may be`, fix: `use a name of at most ${MAX_BASELINE_TARGET_NAME_BYTES} characters, or remove it`,
       }]),
