@@ -2,6 +2,7 @@ import { stringify } from 'yaml'
 import { COMMAND_ANNOTATIONS } from '#api/commands.ts'
 import { FLAGGER_GROUP } from '#api/names.ts'
 import { ANNOTATION_SHORT_INTERVAL } from '#policy/annotations.ts'
+import { MAX_ITERATIONS } from '#api/defaults.ts'
 import { MAX_PORT, MAX_WEIGHT, MIN_INTERVAL_SECONDS, MIN_THRESHOLD, MIN_WEIGHT } from '#policy/bounds.ts'
 import { writeOrCheck, type GeneratedFile } from './files.ts'
 
@@ -54,8 +55,8 @@ export const STATIC_VALIDATIONS: readonly Validation[] = [
   },
   {
     rule: 'threshold-range',
-    expression: `!has(${A}.iterations) || ${A}.iterations >= 1`,
-    message: 'spec.analysis.iterations: is less than 1; use 10, or stepWeight instead',
+    expression: `!has(${A}.iterations) || (${A}.iterations >= 1 && ${A}.iterations <= ${MAX_ITERATIONS})`,
+    message: `spec.analysis.iterations: is not between 1 and ${MAX_ITERATIONS}; use 10, or stepWeight instead`,
   },
   {
     rule: 'match-needs-iterations',

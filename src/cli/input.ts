@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parseAllDocuments } from 'yaml'
 import type { CanarySpec } from '#api/canary.ts'
 import { COMMANDS } from '#api/names.ts'
+import { excessOf } from '#rollout/plan.ts'
 
 /** What was given cannot be used: the message names the field and the way out. Exit code 2. */
 export class InputError extends Error {}
@@ -57,6 +58,8 @@ function specOf({ spec }: Readonly<Record<string, unknown>>, path: string): Cana
   if (!isRecord(analysis)) return fail('analysis', 'missing; give stepWeight and maxWeight, stepWeights, or iterations')
   for (const field of WHOLE) if (analysis[field] !== undefined && !Number.isInteger(analysis[field])) fail(`analysis.${field}`, `${JSON.stringify(analysis[field])} is no whole number`)
   for (const field of LISTS) if (analysis[field] !== undefined && !Array.isArray(analysis[field])) fail(`analysis.${field}`, 'must be a list')
+  const excess = excessOf(spec as CanarySpec)
+  if (excess) throw new InputError(`${path}: spec.${excess}`)
   const { interval, stepWeights } = analysis
   if (interval !== undefined && (typeof interval !== 'string' || !INTERVAL.test(interval))) fail('analysis.interval', `${JSON.stringify(interval)} is no duration; write 30s or 1m`)
   if (Array.isArray(stepWeights) && !stepWeights.every(Number.isInteger)) fail('analysis.stepWeights', 'every weight must be a whole number')

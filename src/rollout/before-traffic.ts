@@ -5,7 +5,7 @@ import { keepBaseline, releaseBaseline, startingBaseline } from '#rollout/baseli
 import type { Decision, Effect, News, Seen, TargetSeen } from '#rollout/decision.ts'
 import { consult, consultRollback, hasHooks, hookFailed, told, toldOf } from '#rollout/hooks.ts'
 import { plus } from '#rollout/keeping.ts'
-import type { Plan } from '#rollout/plan.ts'
+import { excessOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
 import { canaryReplicas, isCanaryScaled, route, servedAs } from '#rollout/routing.ts'
@@ -97,6 +97,8 @@ function begin(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const held = heldBy(before, seen)
   if (held) return { ...tell(before, held), wakeAt: seen.runHeld?.until }
   if (seen.spec.skipAnalysis) return promote(before, seen, now)
+  const excess = excessOf(seen.spec)
+  if (excess) return tell(before, warning('CanaryHalted', `Halt ${canaryOf(seen)} advancement: ${excess}`))
   if (plan.steps.length === 0) return tell(before, warning('CanaryHalted', `Halt ${canaryOf(seen)} advancement: the analysis has no steps; set stepWeight, stepWeights or iterations`))
 
   const started = normal('CanaryAnalysisStarting', `Starting canary analysis for ${targetOf(seen)}`)

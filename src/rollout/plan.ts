@@ -1,5 +1,5 @@
 import type { CanarySpec } from '#api/canary.ts'
-import { DEFAULT_INTERVAL_SECONDS } from '#api/defaults.ts'
+import { DEFAULT_INTERVAL_SECONDS, MAX_ITERATIONS } from '#api/defaults.ts'
 import { formatDuration, parseDuration } from '#api/duration.ts'
 
 export type Strategy = 'weighted' | 'blue-green' | 'a-b'
@@ -60,6 +60,10 @@ export function planOf(spec: CanarySpec, provider: string | undefined = spec.pro
   }
 }
 
+/** Why a run by these settings would not be what they say; undefined where it would. */
+export const excessOf = ({ analysis: { iterations = 0 } }: Pick<CanarySpec, 'analysis'>): string | undefined =>
+  (iterations > MAX_ITERATIONS ? `analysis.iterations: ${iterations} checks are more than ${MAX_ITERATIONS}; use fewer, such as 10` : undefined)
+
 /** Copies of requests need a router: a Service alone cannot send them. */
 export const mirrors = (spec: CanarySpec, provider: string | undefined): boolean => (spec.analysis.mirror ?? false) && provider !== 'kubernetes'
 
@@ -87,12 +91,10 @@ function weightedSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
   return (stepWeights ?? []).map((weight) => step(clamp(weight)))
 }
 
-/** Settings may say any number: more checks than this, eleven days of them at the shortest interval, must not fill the memory of whoever makes a plan. */
-const MOST_ITERATIONS = 100_000
-
+/** Settings may say any number, which must not fill the memory of whoever makes a plan. No run begins with more than these: see `excessOf`. */
 function iterationSteps(spec: CanarySpec, intervalMs: number): PlanStep[] {
   const check: PlanStep = { weight: 0, intervalMs, hold: false }
-  return Array.from({ length: Math.min(spec.analysis.iterations ?? 0, MOST_ITERATIONS) }, () => check)
+  return Array.from({ length: Math.min(spec.analysis.iterations ?? 0, MAX_ITERATIONS) }, () => check)
 }
 
 /**

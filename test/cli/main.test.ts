@@ -153,6 +153,7 @@ test('a Canary that cannot be used is refused with the field', async (t) => {
     ['{targetRef: {name: shop}}', /spec.analysis: missing/],
     ['{targetRef: {name: shop}, analysis: {stepWeight: ten}}', /spec.analysis.stepWeight: "ten" is no whole number/],
     ['{targetRef: {name: shop}, analysis: {interval: often}}', /spec.analysis.interval: "often" is no duration/],
+    ['{targetRef: {name: shop}, analysis: {iterations: 100001}}', /spec.analysis.iterations: 100001 checks are more than 100000; use fewer, such as 10/],
   ] as const) {
     const { code, err } = await run('plan', '-f', of(spec))
     t.equal(code, 2)

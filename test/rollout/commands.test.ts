@@ -13,6 +13,12 @@ const command = (at: number, name: Command, reason = 'because'): SimulationEvent
 const reasons = ({ timeline }: ReturnType<typeof run>) => timeline.map(({ reason }) => reason)
 const isRefused = (result: ReturnType<typeof run>) => result.timeline.filter(({ reason }) => reason === 'CanaryCommandRefused').map(({ message }) => message)
 
+test('a run with more checks than are ever made does not begin, and says so once', async (t) => {
+  const result = run([], {}, { stepWeight: 0, iterations: 100_001 })
+  t.same(result.timeline.filter(({ reason }) => reason === 'CanaryHalted').map(({ message }) => message), ['Halt shop.prod advancement: analysis.iterations: 100001 checks are more than 100000; use fewer, such as 10'])
+  t.match(result.end, { phase: 'Progressing', weight: 0, primaryImage: 'v1' })
+})
+
 test('promote in mid-run skips the rest of the analysis', async (t) => {
   const result = run([command(17_000, 'promote', 'hotfix')])
   t.match(result.timeline.find(({ reason }) => reason === 'CanaryPromoted'), { at: 17, message: 'Promoting shop.prod by scenario: hotfix without the rest of its analysis' })

@@ -1,3 +1,4 @@
+import { MAX_ITERATIONS } from '#api/defaults.ts'
 import { MIN_THRESHOLD } from '#policy/bounds.ts'
 import type { Finding, Rule } from '#policy/rule.ts'
 
@@ -13,6 +14,9 @@ export const thresholdRange: Rule = {
     }
     if (iterations !== undefined && iterations < 1) {
       findings.push({ field: 'spec.analysis.iterations', message: `${iterations} is no number of checks`, fix: 'use 1 or more, such as 10, or stepWeight instead' })
+    }
+    if (iterations !== undefined && iterations > MAX_ITERATIONS) {
+      findings.push({ field: 'spec.analysis.iterations', message: `${iterations} checks would not end within days: at most ${MAX_ITERATIONS} are made`, fix: 'use fewer, such as 10' })
     }
     return findings
   },

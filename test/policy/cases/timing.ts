@@ -48,6 +48,7 @@ export const timing: Readonly<Record<string, Cases>> = {
       { name: 'nothing tolerated', analysis: { threshold: 0 }, fields: ['spec.analysis.threshold'] },
       { name: 'less than nothing', analysis: { threshold: -1 }, fields: ['spec.analysis.threshold'] },
       { name: 'negative iterations', analysis: { stepWeight: undefined, maxWeight: undefined, iterations: -1 }, fields: ['spec.analysis.iterations'] },
+      { name: 'iterations without an end', analysis: { stepWeight: undefined, maxWeight: undefined, iterations: 100_001 }, fields: ['spec.analysis.iterations'] },
       { name: 'no iterations without a mesh', spec: { provider: 'kubernetes' }, analysis: { stepWeight: undefined, maxWeight: undefined, iterations: 0 }, fields: ['spec.analysis.iterations'] },
     ],
   },
