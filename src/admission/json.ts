@@ -8,11 +8,23 @@ export const isRecord = (value: unknown): value is JsonRecord => typeof value ==
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
-  if (Array.isArray(a)) {
-    return Array.isArray(b) && a.length === b.length && a.every((item, index) => sameJson(item, b[index]))
+  if (Array.isArray(a)) return Array.isArray(b) && sameLists(a, b)
+  return isRecord(a) && isRecord(b) && sameMaps(a, b)
+}
+
+function sameLists(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a.length !== b.length) return false
+  for (let index = 0; index < a.length; index += 1) if (!sameJson(a[index], b[index])) return false
+  return true
+}
+
+/** Parsed JSON inherits no keys, so that they need not be listed first: each listing would be as large as the map. */
+function sameMaps(a: JsonRecord, b: JsonRecord): boolean {
+  let more = 0
+  for (const key in a) {
+    if (!Object.hasOwn(b, key) || !sameJson(a[key], b[key])) return false
+    more += 1
   }
-  if (!isRecord(a) || !isRecord(b)) return false
-  const keys = Object.keys(a)
-  if (keys.length !== Object.keys(b).length) return false
-  return keys.every((key) => Object.hasOwn(b, key) && sameJson(a[key], b[key]))
+  for (const _ in b) more -= 1
+  return more === 0
 }

@@ -14,21 +14,25 @@ export const nameOf = (kind: string, name: string): string => `${kind.toLowerCas
 
 /** What a person would call the change: the images that differ, or the workload when none does. */
 export function changeInWords(old: Workload, next: Workload, name: string): string {
-  const before = new Map(old.spec.template.spec.containers.map((container) => [container.name, container.image]))
-  const images = next.spec.template.spec.containers
-    .filter((container) => typeof container.image === 'string' && container.image !== before.get(container.name))
-    .map((container) => shortImage(container.image ?? ''))
+  const images: string[] = []
+  for (const { name: container, image } of next.spec.template.spec.containers) {
+    if (typeof image === 'string' && image !== imageIn(old, container)) images.push(shortImage(image))
+  }
   const words = images.join(', ')
   if (images.length > 0 && words.length <= MAX_CHANGE_CHARS) return words
   if (images.length > 1) return `${images.length} new images of ${name}`
   return images.length === 1 ? `the new image of ${name}` : `the change of ${name}`
 }
 
+const imageIn = (workload: Workload, container: string): unknown => workload.spec.template.spec.containers.find(({ name }) => name === container)?.image
+
 /** `registry.example.com/shop/cart:2.4@sha256:0123...` as `cart:2.4`; a digest stays, cut, when there is no tag. */
 function shortImage(image: string): string {
   const last = image.slice(image.lastIndexOf('/') + 1)
-  const [tagged = '', digest] = last.split('@')
-  return digest === undefined || tagged.includes(':') ? tagged : `${tagged}@${digest.slice(0, 'sha256:'.length + DIGEST_HEX_DIGITS)}`
+  const at = last.indexOf('@')
+  if (at < 0) return last
+  const tagged = last.slice(0, at)
+  return tagged.includes(':') ? tagged : last.slice(0, at + '@sha256:'.length + DIGEST_HEX_DIGITS)
 }
 
 const plans = new WeakMap<CanarySpec, string>()

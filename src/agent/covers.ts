@@ -1,4 +1,4 @@
-import { canonicalJson } from '#api/revision.ts'
+import { canonicalJson } from '#api/canonical-json.ts'
 
 /** Maps that server-side apply replaces whole: one key too many is a difference. */
 const ATOMIC_MAPS: readonly string[] = ['selector']

@@ -1,4 +1,4 @@
-import { canonicalJson } from '#api/revision.ts'
+import { canonicalJson } from '#api/canonical-json.ts'
 
 /** Identity and preconditions: never a difference worth a write. */
 const PRECONDITIONS: readonly string[] = ['uid', 'resourceVersion', 'name', 'namespace']

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
+import { canonicalDigest } from '#api/canonical-json.ts'
 import type { Canary } from '#api/canary.ts'
 import { ANNOTATION_CHECKSUM, ANNOTATION_CONFIG, LABEL_MANAGED_BY, LABEL_TARGET, MANAGED_BY } from '#api/names.ts'
 import type { Container, KubeObject, PodTemplate } from '#api/objects.ts'
-import { canonicalJson, CONFIGS_SEPARATOR } from '#api/revision.ts'
+import { CONFIGS_SEPARATOR } from '#api/revision.ts'
 import { ownedBy } from '#api/selectors.ts'
 import { inNamespace, MANAGED_LABELS, withoutOwnershipMarks } from '#workload/metadata.ts'
 
@@ -96,7 +97,7 @@ export const factsOf = (config: KubeObject): ConfigFacts => ({ checksum: checksu
 
 /** Content of a ConfigMap or Secret: `data` and `binaryData`. */
 const checksumOf = (config: KubeObject): string =>
-  hash('sha256', canonicalJson({ data: config['data'], binaryData: config['binaryData'] }), 'hex').slice(0, CHECKSUM_HEX_DIGITS)
+  canonicalDigest({ data: config['data'], binaryData: config['binaryData'] }).slice(0, CHECKSUM_HEX_DIGITS)
 
 const isTracked = (config: KubeObject): boolean =>
   !(config.metadata.annotations?.[ANNOTATION_CONFIG_TRACKING] ?? '').startsWith('disable') &&
@@ -131,7 +132,7 @@ export const checksumsOf = (record: ConfigRecord): Readonly<Record<string, strin
 export function revisionWith(templateRevision: string, record: ConfigRecord): string {
   const counted = Object.fromEntries(Object.entries(record).filter(([, value]) => value !== UNTRACKED))
   return Object.keys(counted).length === 0 ? templateRevision
-    : `${templateRevision}${CONFIGS_SEPARATOR}${hash('sha256', canonicalJson(counted), 'hex').slice(0, DIGEST_HEX_DIGITS)}`
+    : `${templateRevision}${CONFIGS_SEPARATOR}${canonicalDigest(counted).slice(0, DIGEST_HEX_DIGITS)}`
 }
 const DIGEST_HEX_DIGITS = 8
 

@@ -1,7 +1,7 @@
 import type { Canary } from '#api/canary.ts'
 import { canaryName, LABEL_TARGET, primaryName, roleName, type Role } from '#api/names.ts'
 import type { KubeObject, Workload } from '#api/objects.ts'
-import { canonicalJson } from '#api/revision.ts'
+import { canonicalJson } from '#api/canonical-json.ts'
 import { flaggerPrimaryLabels, ownedBy } from '#api/selectors.ts'
 import { inNamespace, MANAGED_LABELS, withoutOwnershipMarks } from '#workload/metadata.ts'
 import type { MergePatch } from '#workload/target.ts'

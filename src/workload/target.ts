@@ -1,6 +1,7 @@
+import { canonicalJson } from '#api/canonical-json.ts'
 import { ANNOTATION_GATE, ANNOTATION_REPLICAS, ANNOTATION_REVISION, ANNOTATION_STABLE, OWNED_TARGET_ANNOTATIONS, SCALE_TO_ZERO } from '#api/names.ts'
 import type { PodTemplate, Workload } from '#api/objects.ts'
-import { canonicalJson, templateRevisionOf } from '#api/revision.ts'
+import { templateRevisionOf } from '#api/revision.ts'
 
 /** JSON merge patches (RFC 7386) for the user's own workload. Each names its wanted end, so applying it twice changes nothing more. */
 export type MergePatch = { readonly [field: string]: unknown }

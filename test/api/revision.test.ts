@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { PodTemplate } from '#api/objects.ts'
-import { canonicalJson, revisionOf } from '#api/revision.ts'
+import { canonicalJson } from '#api/canonical-json.ts'
+import { revisionOf } from '#api/revision.ts'
 
 const { test } = t
 const template = (more: object = {}): PodTemplate => ({
@@ -50,4 +51,5 @@ test('canonical text is JSON that means the same, without what is empty', async 
   fc.assert(fc.property(fc.jsonValue(), (value) => canonicalJson(JSON.parse(canonicalJson(value))) === canonicalJson(value)))
   t.equal(canonicalJson({ b: 1, a: { c: null, d: [] }, e: [{}, [], null], f: 'ü"\\\n' }), '{"b":1,"e":[{},[],null],"f":"ü\\"\\\\\\n"}')
   t.equal(canonicalJson(JSON.parse('{"__proto__": {"a": 1}}')), '{"__proto__":{"a":1}}')
+  t.equal(canonicalJson([[{ a: null }], [{ b: 1, a: 2 }], {}]), '[[{}],[{"a":2,"b":1}],{}]')
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { canonicalJson, revisionOf } from '#api/revision.ts'
+import { canonicalJson } from '#api/canonical-json.ts'
+import { revisionOf } from '#api/revision.ts'
 import type { Workload } from '#api/objects.ts'
 import { forgetPatch, gatePatch, holdPatch, mergePatch, releasePatch, scalePatch, unpausePatch, type MergePatch } from '#workload/target.ts'
 import { targetOf, templateOf } from './fixtures.ts'
