@@ -15,6 +15,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** When its headers had been read, in milliseconds. */
     arrivedAt: number
+    /** Of its body, as far as it counts as under way; undefined once it is answered. */
+    bytesUnderWay: number | undefined
   }
 }
 
@@ -81,7 +83,7 @@ const SWEEP_MS = 100
 /** Connection limits vary by as much to either side, so that they do not all end together. */
 const JITTER = 0.1
 const TLS_MIN_VERSION = 'TLSv1.2'
-const JSON_TYPE = 'application/json'
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** A review that is not one can only be judged by its path. */
 const PATH_POLICIES = { '/mutate': 'Ignore', '/status': 'Ignore', '/validate': 'Fail' } as const satisfies Record<HookPath, FailurePolicy>
@@ -91,8 +93,7 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
   const { state, log, now, random, sleep = wait } = options
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const meters = createMeters()
-  let inFlight = 0
-  let inFlightBytes = 0
+  const traffic = createTraffic(limits, now, random)
   let certificateExpiresAt = expiryOf(options.tls)
   let draining = false
   let drained: Promise<void> | undefined
@@ -111,30 +112,13 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => { done(null, body) })
   app.decorateRequest('arrivedAt', 0)
+  app.decorateRequest('bytesUnderWay')
 
   app.addHook('onRequest', (request, reply, done) => {
     request.arrivedAt = now()
-    const bytes = bodyBytesOf(request, limits.bodyBytes)
-    if (bytes > 0 && inFlightBytes + bytes > limits.inFlightBytes) {
-      // Unread, so the connection cannot be used again.
-      reply.code(503).header('connection', 'close')
-      sendReview(reply, '', errored(new Error('too many requests are under way'), policyOf(request)))
-      return
-    }
-    inFlight += 1
-    inFlightBytes += bytes
-    // `close` comes for every response, also for one whose client went away.
-    reply.raw.once('close', () => {
-      inFlight -= 1
-      inFlightBytes -= bytes
-    })
-    done()
-  })
-
-  const isWornOut = createSocketWear(limits, now, random)
-  app.addHook('onSend', (request, reply, payload, done) => {
-    if (draining || isWornOut(request.raw.socket)) reply.header('connection', 'close')
-    done(null, payload)
+    if (traffic.begin(request)) done()
+    // Unread, so the connection cannot be used again.
+    else sendReview(reply.code(503).header('connection', 'close'), '', errored(new Error('too many requests are under way'), policyOf(request)))
   })
 
   app.setErrorHandler((err, request, reply) => {
@@ -174,19 +158,29 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
     })
   }
 
-  app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'))
+  const sendPage = (reply: FastifyReply, type: string, page: string): FastifyReply => send(reply.type(type), page)
+  app.get('/healthz', (_request, reply) => sendPage(reply, 'text/plain', 'ok\n'))
   app.get('/readyz', (_request, reply) => {
     const obstacle = draining ? 'draining' : state.synced() ? undefined : 'caches are not filled yet'
-    return reply.code(obstacle === undefined ? 200 : 503).type('text/plain').send(`${obstacle ?? 'ok'}\n`)
+    return sendPage(reply.code(obstacle === undefined ? 200 : 503), 'text/plain', `${obstacle ?? 'ok'}\n`)
   })
-  app.get('/metrics', (_request, reply) => reply.type('text/plain; version=0.0.4').send(meters.render([
-    { name: 'canarygate_admission_in_flight', help: 'Requests under way.', read: () => inFlight },
-    { name: 'canarygate_admission_in_flight_bytes', help: 'Bytes of the bodies under way.', read: () => inFlightBytes },
+  app.get('/metrics', (_request, reply) => sendPage(reply, 'text/plain; version=0.0.4', meters.render([
+    { name: 'canarygate_admission_in_flight', help: 'Reviews under way.', read: () => traffic.underWay() },
+    { name: 'canarygate_admission_in_flight_bytes', help: 'Bytes of the bodies under way.', read: () => traffic.bytesUnderWay() },
     {
       name: 'canarygate_admission_certificate_expiry_timestamp_seconds', help: 'When the serving certificate expires.',
       read: () => (certificateExpiresAt === undefined ? undefined : certificateExpiresAt / 1_000),
     },
   ])))
+
+  const sendReview = (reply: FastifyReply, uid: string, answer: Answer): FastifyReply => send(reply.header('content-type', JSON_TYPE), renderReview(uid, answer))
+
+  /** Every answer goes out by here: hooks of the framework would do the same, and cost a gated update some hundredths of its time. */
+  function send(reply: FastifyReply, text: string): FastifyReply {
+    traffic.end(reply.request)
+    if (draining || traffic.isWornOut(reply.request)) reply.header('connection', 'close')
+    return reply.send(text)
+  }
 
   function answerInTime(hook: HookName, review: AdmissionRequest, request: FastifyRequest): Judged {
     const failurePolicy = FAILURE_POLICIES[hook]
@@ -262,18 +256,52 @@ function createMeters() {
   }
 }
 
-/** Says when a connection has served enough, so that load moves to new replicas. */
-function createSocketWear(limits: Limits, now: () => number, random: () => number): (socket: Socket) => boolean {
-  const sockets = new WeakMap<Socket, { requestsLeft: number; readonly until: number }>()
+type Connection = { answersLeft: number; readonly until: number; requests: Set<FastifyRequest> }
+
+/** What is under way, and which connections have served enough, so that load moves to new replicas. */
+function createTraffic(limits: Limits, now: () => number, random: () => number) {
+  const connections = new WeakMap<Socket, Connection>()
   const jittered = (value: number): number => value * (1 - JITTER + 2 * JITTER * random())
-  return (socket) => {
-    let wear = sockets.get(socket)
-    if (wear === undefined) {
-      wear = { requestsLeft: Math.round(jittered(limits.requestsPerSocket)), until: now() + jittered(limits.socketAgeMs) }
-      sockets.set(socket, wear)
-    }
-    wear.requestsLeft -= 1
-    return wear.requestsLeft <= 0 || now() >= wear.until
+  let underWay = 0
+  let bytesUnderWay = 0
+
+  function connectionOf({ raw: { socket } }: FastifyRequest): Connection {
+    const known = connections.get(socket)
+    if (known !== undefined) return known
+    const connection: Connection = { answersLeft: Math.round(jittered(limits.requestsPerSocket)), until: now() + jittered(limits.socketAgeMs), requests: new Set() }
+    connections.set(socket, connection)
+    // A client that goes away gets no answer.
+    socket.once('close', () => { for (const request of connection.requests) end(request) })
+    return connection
+  }
+
+  function end(request: FastifyRequest): void {
+    if (request.bytesUnderWay === undefined) return
+    underWay -= 1
+    bytesUnderWay -= request.bytesUnderWay
+    request.bytesUnderWay = undefined
+    connectionOf(request).requests.delete(request)
+  }
+
+  return {
+    /** False: no room for its body. */
+    begin(request: FastifyRequest): boolean {
+      const bytes = bodyBytesOf(request, limits.bodyBytes)
+      if (bytes > 0 && bytesUnderWay + bytes > limits.inFlightBytes) return false
+      request.bytesUnderWay = bytes
+      underWay += 1
+      bytesUnderWay += bytes
+      connectionOf(request).requests.add(request)
+      return true
+    },
+    end,
+    isWornOut(request: FastifyRequest): boolean {
+      const connection = connectionOf(request)
+      connection.answersLeft -= 1
+      return connection.answersLeft <= 0 || now() >= connection.until
+    },
+    underWay: () => underWay,
+    bytesUnderWay: () => bytesUnderWay,
   }
 }
 
@@ -284,10 +312,6 @@ function parseBody(body: unknown): ReturnType<typeof parseReview> {
   } catch {
     return { ok: false, uid: '', message: 'not an AdmissionReview: the body is not JSON' }
   }
-}
-
-function sendReview(reply: FastifyReply, uid: string, answer: Answer): FastifyReply {
-  return reply.header('content-type', JSON_TYPE).send(renderReview(uid, answer))
 }
 
 function outcomeOf(answer: Answer): string {

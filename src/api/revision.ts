@@ -6,18 +6,27 @@ import { ANNOTATION_RESTARTED_AT, SCALE_TO_ZERO } from '#api/names.ts'
 export const REVISION_HASH_VERSION = '1'
 /** 40 bits: enough for the few revisions of one target, short enough for names and terminals. */
 const REVISION_HEX_DIGITS = 10
+/** Set by controllers on the templates of their ReplicaSets. */
+const LABEL_TEMPLATE_HASH = 'pod-template-hash'
 
 /**
  * Revision of an admitted (so: defaulted) pod template: `1` + ten hex digits of SHA-256 over its canonical JSON.
  * Left out: a restart mark, which asks for new pods and not for another revision, and the label that holds a DaemonSet at no pods.
  */
-export function revisionOf(template: PodTemplate): string {
-  const { [ANNOTATION_RESTARTED_AT]: _, ...annotations } = template.metadata?.annotations ?? {}
-  const { 'pod-template-hash': __, ...labels } = template.metadata?.labels ?? {}
-  const { nodeSelector, ...spec } = template.spec as PodTemplate['spec'] & { readonly nodeSelector?: Readonly<Record<string, string>> }
-  const { [SCALE_TO_ZERO]: ___, ...nodes } = nodeSelector ?? {}
-  const hashed = { metadata: { labels, annotations }, spec: { ...spec, nodeSelector: nodes } }
+export function revisionOf({ metadata, spec }: PodTemplate): string {
+  const { nodeSelector } = spec as PodTemplate['spec'] & { readonly nodeSelector?: Readonly<Record<string, string>> }
+  const hashed = {
+    metadata: { labels: without(metadata?.labels, LABEL_TEMPLATE_HASH), annotations: without(metadata?.annotations, ANNOTATION_RESTARTED_AT) },
+    spec: nodeSelector?.[SCALE_TO_ZERO] === undefined ? spec : { ...spec, nodeSelector: without(nodeSelector, SCALE_TO_ZERO) },
+  }
   return REVISION_HASH_VERSION + canonicalDigest(hashed).slice(0, REVISION_HEX_DIGITS)
+}
+
+/** Copied only where there is something to leave out, which is rare: every admitted change of a template waits for this. */
+function without(map: Readonly<Record<string, string>> | undefined, key: string): Readonly<Record<string, string>> | undefined {
+  if (map?.[key] === undefined) return map
+  const { [key]: _, ...rest } = map
+  return rest
 }
 
 /** What the API server fills in, and what says nothing of where requests go. */
