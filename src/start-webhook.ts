@@ -80,11 +80,12 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
   const tls = await readPair(tlsDirectory)
   // A certificate for another name would make every review fail, silently where hooks fail open: better not to start.
   refuseUnusable(tls, { service: env['WEBHOOK_SERVICE'] ?? 'canarygate-webhook', namespace: ownNamespace }, now())
+  const tracing = env['OTEL_EXPORTER_OTLP_ENDPOINT'] || env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] ? (await import('#tracing.ts')).createTracing(env, log) : undefined
   const server = createAdmissionServer({
     state, log, now, random, ownNamespace,
     rules: governedRules(governing, now),
     agentUsers: [env['AGENT_USER'] ?? `system:serviceaccount:${ownNamespace}:canarygate-agent`],
-    tls,
+    tls, ...(tracing ? { tracing } : {}),
   })
 
   for (const reflector of all) reflector.start()
@@ -98,6 +99,7 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
   })
   stopPolling()
   await server.drain()
+  await tracing?.stop()
   await Promise.all(all.map((reflector) => reflector.stop()))
   await client.close()
 }

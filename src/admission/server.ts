@@ -9,6 +9,7 @@ import { type Answer, errored, type FailurePolicy, renderReview } from '#admissi
 import { FAILURE_POLICIES, HOOK_PATHS, hookOf, type HookName, type HookPath, type HookPorts, judge, type Judged } from '#admission/hooks.ts'
 import { createCounter, createHistogram, renderGauge } from '#admission/metrics.ts'
 import { type AdmissionRequest, parseReview } from '#admission/review.ts'
+import type { Tracing } from '#admission/tracing.ts'
 
 declare module 'fastify' {
   // oxlint-disable-next-line typescript/consistent-type-definitions -- only an interface can be extended
@@ -56,6 +57,7 @@ export type AdmissionServerOptions = HookPorts & {
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
   readonly tls: CertificatePair
   readonly limits?: Partial<Limits>
+  readonly tracing?: Tracing
   /** Unix milliseconds, with a fraction if it can. */
   readonly now: () => number
   /** 0 up to 1, for the jitter of connection ages. */
@@ -90,7 +92,7 @@ const PATH_POLICIES = { '/mutate': 'Ignore', '/status': 'Ignore', '/validate': '
 
 /** AdmissionReview in, AdmissionReview out, whatever was sent. HTTP/1.1, which is all that the API server speaks to webhooks. */
 export function createAdmissionServer(options: AdmissionServerOptions): AdmissionServer {
-  const { state, log, now, random, sleep = wait } = options
+  const { state, log, now, random, tracing, sleep = wait } = options
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const meters = createMeters()
   const traffic = createTraffic(limits, now, random)
@@ -146,14 +148,23 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
       const { answer, findings, fault } = answerInTime(hook, parsed.request, request)
       sendReview(reply, parsed.request.uid, answer)
       // The answer does not wait for the books.
-      meters.reviews.add({ hook, outcome: fault ?? outcomeOf(answer) })
+      const outcome = fault ?? outcomeOf(answer)
+      meters.reviews.add({ hook, outcome })
       for (const { rule, severity } of findings) {
         meters.findings.add({ rule, severity })
         // What would be refused were it no rehearsal counts where it is not.
         if (!parsed.request.dryRun) meters.policyFindings.add({ namespace: parsed.request.namespace, rule, severity })
       }
       report(hook, parsed.request, answer, findings)
-      meters.duration.observe(hook, (now() - request.arrivedAt) / 1_000)
+      const endedAt = now()
+      meters.duration.observe(hook, (endedAt - request.arrivedAt) / 1_000)
+      if (tracing !== undefined) {
+        const { namespace, kind, name, operation, dryRun } = parsed.request
+        tracing.review({
+          hook, namespace, kind, name, operation, dryRun, outcome, rules: findings.map(({ rule }) => rule), ...(fault === undefined ? {} : { fault }),
+          startedAt: request.arrivedAt, endedAt, headers: request.headers,
+        })
+      }
       return reply
     })
   }
