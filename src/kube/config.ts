@@ -15,7 +15,8 @@ export type ClusterConfig = {
 }
 
 export type Credentials = {
-  readonly headers: Readonly<Record<string, string>>
+  /** A header with several values stands on several lines. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>
   readonly tls: TlsOptions
   /** Changes with `tls`: connections must then be made anew. */
   readonly tlsVersion: string

@@ -29,6 +29,9 @@ type KubeconfigUser = {
   readonly username?: string
   readonly password?: string
   readonly as?: string
+  readonly 'as-uid'?: string
+  readonly 'as-groups'?: readonly string[]
+  readonly 'as-user-extra'?: Readonly<Record<string, readonly string[]>>
   readonly exec?: unknown
   readonly 'auth-provider'?: unknown
 }
@@ -84,12 +87,16 @@ export function clusterFromKubeconfig(config: Kubeconfig, contextName: string | 
   }
 }
 
-async function headersOf(user: KubeconfigUser, directory: string): Promise<Record<string, string>> {
+async function headersOf(user: KubeconfigUser, directory: string): Promise<Credentials['headers']> {
   const token = user.tokenFile ? (await readFile(resolve(directory, user.tokenFile), 'utf8')).trim() : user.token
   const basic = user.username ? Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64') : undefined
   return {
     ...(token ? { authorization: `Bearer ${token}` } : basic ? { authorization: `Basic ${basic}` } : {}),
     ...(user.as ? { 'impersonate-user': user.as } : {}),
+    ...(user['as-uid'] ? { 'impersonate-uid': user['as-uid'] } : {}),
+    ...(user['as-groups'] ? { 'impersonate-group': user['as-groups'] } : {}),
+    // What a header's name may not hold is written as in a URL, and read so by the API server.
+    ...Object.fromEntries(Object.entries(user['as-user-extra'] ?? {}).map(([key, values]) => [`impersonate-extra-${encodeURIComponent(key)}`, values])),
   }
 }
 

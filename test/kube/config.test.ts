@@ -27,6 +27,10 @@ test('a kubeconfig with data, files and tokens', async (t) => {
     { name: 'relative file and token', text: kubeconfig({ token: 't' }, { 'certificate-authority': 'ca.pem' }), headers: { authorization: 'Bearer t' }, tls: { ca: 'CA FILE' } },
     { name: 'token file before token', text: kubeconfig({ token: 't', tokenFile: 'token' }), headers: { authorization: 'Bearer from-file' }, tls: {} },
     { name: 'password', text: kubeconfig({ username: 'a', password: 'b' }), headers: { authorization: 'Basic YTpi' }, tls: {} },
+    {
+      name: 'another user\'s name', text: kubeconfig({ token: 't', as: 'ann', 'as-uid': '7', 'as-groups': ['dev', 'ops'], 'as-user-extra': { 'example.com/scope': ['view'] } }),
+      headers: { authorization: 'Bearer t', 'impersonate-user': 'ann', 'impersonate-uid': '7', 'impersonate-group': ['dev', 'ops'], 'impersonate-extra-example.com%2Fscope': ['view'] }, tls: {},
+    },
     { name: 'no verification, server name', text: kubeconfig({}, { 'insecure-skip-tls-verify': true, 'tls-server-name': 'x' }), headers: {}, tls: { servername: 'x', rejectUnauthorized: false } },
   ]
   for (const { name, text, headers, tls } of rows) {
