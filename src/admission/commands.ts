@@ -1,7 +1,5 @@
 import type { Canary } from '#api/canary.ts'
-import {
-  authorAnnotation, COMMAND_ANNOTATIONS, commandOf, GROUP_SEPARATOR, groupsAnnotation, reasonOf, timeAnnotation, type Actor,
-} from '#api/commands.ts'
+import { COMMAND_ANNOTATIONS, commandOf, GROUP_SEPARATOR, reasonOf, signed, timeAnnotation, type Actor } from '#api/commands.ts'
 import { managedFieldsOf, ownsAnnotation } from '#api/managed-fields.ts'
 import { ANNOTATION_LAST_APPLIED } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
@@ -18,7 +16,6 @@ export type Signing = {
   readonly canary: KubeObject | undefined
 }
 
-const signed = (command: string) => ({ command, author: authorAnnotation(command), groups: groupsAnnotation(command), time: timeAnnotation(command) })
 const SIGNED = COMMAND_ANNOTATIONS.map(signed)
 const SIGNED_NAMES: ReadonlySet<string> = new Set(SIGNED.flatMap((names) => Object.values(names)))
 const UNSIGNED: Readonly<Record<string, string | undefined>> = {}

@@ -1,8 +1,8 @@
 import type { Canary } from '#api/canary.ts'
-import { authorAnnotation, groupsAnnotation, timeAnnotation } from '#api/commands.ts'
+import { COMMAND_ANNOTATIONS, commandOf, signed } from '#api/commands.ts'
 import { apexName, DEFAULT_REVISION_HISTORY_LIMIT, isServiceTarget } from '#api/defaults.ts'
 import {
-  ANNOTATION_FLAGGER_PROMOTE, baselineName, commandAnnotation, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role, type WorkloadRole,
+  baselineName, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role, type WorkloadRole,
 } from '#api/names.ts'
 import { countsOf, refOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
 import { revisionOf, templateRevisionOf } from '#api/revision.ts'
@@ -367,11 +367,8 @@ async function setFinalizers(client: KubeClient, canary: Canary, finalizers: rea
   await client.patch({ apiVersion: canary.apiVersion, kind: canary.kind, name, namespace }, { metadata: { finalizers } }, 'merge', { fieldManager: FIELD_MANAGER })
 }
 
-const signed = (command: string): readonly string[] => [command, authorAnnotation(command), groupsAnnotation(command), timeAnnotation(command)]
-
 async function consume(canary: Canary, commands: readonly Command[], namespace: string, { client, caches }: ApplyContext): Promise<void> {
-  const names = commands.flatMap((command) => signed(commandAnnotation(command)))
-  if (commands.includes('promote')) names.push(...signed(ANNOTATION_FLAGGER_PROMOTE))
+  const names = COMMAND_ANNOTATIONS.filter((annotation) => commands.some((command) => command === commandOf(annotation))).flatMap((annotation) => Object.values(signed(annotation)))
   const objects = [caches.canary(`${namespace}/${canary.metadata.name}`), caches.reader.get(targetRef(canary))]
   for (const object of objects) {
     const present = names.filter((name) => object?.metadata.annotations?.[name] !== undefined)

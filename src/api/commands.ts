@@ -18,6 +18,8 @@ export const groupsAnnotation = (command: string): string => `${command}-groups`
 export const GROUP_SEPARATOR = '\n'
 /** When it was given (ISO 8601). */
 export const timeAnnotation = (command: string): string => `${command}-at`
+/** A command's annotation with all that stands beside it. */
+export const signed = (command: string) => ({ command, author: authorAnnotation(command), groups: groupsAnnotation(command), time: timeAnnotation(command) })
 
 /** How long after it was given a command is obeyed, unless a policy says less: long enough for an agent that moves to another node, too short to be forgotten. */
 export const COMMAND_AGE_MS = 3_600_000
