@@ -67,15 +67,21 @@ const UNSERVED_RETRY_MS = 3_600_000
 /** After a definition changed, its kind is looked for at these times (ms). */
 const SERVED_AFTER_MS = [1_000, 7_000, 20_000] as const
 
+/** What a cache needs of any object: which one it is, and in which version. */
+const identityOf = ({ name, namespace, uid, resourceVersion }: KubeObject['metadata']): KubeObject['metadata'] => ({
+  name, ...(namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }), ...(resourceVersion === undefined ? {} : { resourceVersion }),
+})
+
 type Definition = KubeObject & { readonly group: string }
-const definitionProjection = ({ apiVersion, kind, metadata: { name, uid, resourceVersion }, spec }: KubeObject): Definition => ({
-  apiVersion, kind, metadata: { name, ...(uid === undefined ? {} : { uid }), ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+const definitionProjection = ({ apiVersion, kind, metadata, spec }: KubeObject): Definition => ({
+  apiVersion, kind, metadata: identityOf(metadata),
   group: (spec as { readonly group?: string } | undefined)?.group ?? '',
 })
 
 /** Everything that the agent looks at, followed by watches. An event wakes the Canary which it concerns, and nobody else. */
 export function createCaches(options: CachesOptions): Caches {
   const { client, log, now, random, wake, wakeUngated, missed, governs } = options
+  const common = { client, log, now, random, ...(options.after ? { after: options.after } : {}) }
   const reflectors = new Map<string, Reflector>()
   const id = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`
 
@@ -85,9 +91,7 @@ export function createCaches(options: CachesOptions): Caches {
       more.onChange?.(change, object, old)
     }
     const claimed = (object: KubeObject): readonly string[] => (isClaimed(object) ? [namespaceOf(object)] : [])
-    reflectors.set(id(kind.apiVersion, kind.kind), createReflector({
-      client, log, now, random, ...(options.after ? { after: options.after } : {}), ...kind, ...more, onChange, indexes: { ...more.indexes, claimed },
-    }))
+    reflectors.set(id(kind.apiVersion, kind.kind), createReflector({ ...common, ...kind, ...more, onChange, indexes: { ...more.indexes, claimed } }))
   }
 
   const canaries = (): Reflector<Canary> => reflectors.get(id(FLAGGER_API_VERSION, 'Canary')) as Reflector<Canary>
@@ -108,10 +112,7 @@ export function createCaches(options: CachesOptions): Caches {
     if (old && (keys.length > 0 || isTarget(object)) && slippedBy(object as Workload, old as Workload)) missed(object)
     if (keys.length === 0 && name === object.metadata.name && isTarget(object)) wakeUngated(namespace, object.metadata.name)
   }
-  const onService = (object: KubeObject): void => {
-    const name = object.kind === 'EndpointSlice' ? (object.metadata.labels?.['kubernetes.io/service-name'] ?? '') : object.metadata.name
-    wakeAll([...services(namespaceOf(object), name), ...services(namespaceOf(object), withoutRole(name))])
-  }
+  const wakeBehind = (namespace: string, service: string): void => wakeAll([...services(namespace, service), ...services(namespace, withoutRole(service))])
   function onScaler(object: KubeObject, old?: KubeObject): void {
     // Status is written every few seconds.
     if (old && canonicalJson([old['spec'], old.metadata.annotations]) === canonicalJson([object['spec'], object.metadata.annotations])) return
@@ -135,12 +136,7 @@ export function createCaches(options: CachesOptions): Caches {
   follow({ apiVersion: 'apps/v1', kind: 'Deployment' }, { onChange: (kind, object, old) => onWorkload(object, kind === 'update' ? old : undefined) })
   follow({ apiVersion: 'apps/v1', kind: 'DaemonSet' }, { onChange: (_, object) => onWorkload(object) })
   follow({ apiVersion: 'apps/v1', kind: 'ControllerRevision' }, { labelSelector: `${LABEL_MANAGED_BY}=${MANAGED_BY}` })
-  follow({ apiVersion: 'v1', kind: 'Service' }, { onChange: (_, object) => onService(object) })
-  follow({ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' }, {
-    labelSelector: LABEL_ROLE,
-    indexes: { service: (object) => [`${namespaceOf(object)}/${object.metadata.labels?.['kubernetes.io/service-name'] ?? ''}`] },
-    onChange: (_, object) => onService(object),
-  })
+  follow({ apiVersion: 'v1', kind: 'Service' }, { onChange: (_, object) => wakeBehind(namespaceOf(object), object.metadata.name) })
   follow({ apiVersion: 'v1', kind: 'Pod' }, {
     labelSelector: LABEL_TARGET,
     transform: podProjection,
@@ -165,9 +161,15 @@ export function createCaches(options: CachesOptions): Caches {
   for (const router of options.routers) {
     if (!reflectors.has(id(router.apiVersion, router.kind))) follow(router, { onChange: (_, object) => onRoute(object), unservedRetryMs: UNSERVED_RETRY_MS })
   }
+  // Not among those that the reader gives out: of these objects only a few facts are kept.
+  const slices = createReflector<SliceSeen>({
+    ...common, apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', labelSelector: LABEL_ROLE, transform: sliceSeen,
+    indexes: { service: (slice) => [`${namespaceOf(slice)}/${slice.service}`] },
+    onChange: (_, slice) => wakeBehind(namespaceOf(slice), slice.service),
+  })
   // Routers may be installed after us: their definitions tell, so that nobody has to ask again and again.
   const definitions = createReflector({
-    client, log, now, random, ...(options.after ? { after: options.after } : {}), apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition',
+    ...common, apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition',
     transform: definitionProjection, unservedRetryMs: UNSERVED_RETRY_MS,
     onChange(_, { group }) {
       const missing = [...reflectors].filter(([key, reflector]) => key.startsWith(`${group}/`) && !reflector.isServed()).map(([, reflector]) => reflector)
@@ -177,7 +179,7 @@ export function createCaches(options: CachesOptions): Caches {
   })
 
   const own = createOwnWrites({ cached: (ref) => reflectors.get(id(ref.apiVersion, ref.kind))?.get(objectKey(ref)), now })
-  const configs = createConfigWatch({ client, log, now, random, ...(options.after ? { after: options.after } : {}), wake, canariesOf: targets })
+  const configs = createConfigWatch({ ...common, wake, canariesOf: targets })
 
   const list = (apiVersion: string, kind: string, namespace: string): readonly KubeObject[] =>
     reflectors.get(id(apiVersion, kind))?.list(namespace) ?? []
@@ -188,9 +190,9 @@ export function createCaches(options: CachesOptions): Caches {
   return {
     reader: { get: own.get, list: (apiVersion, kind, namespace) => own.over(apiVersion, kind, namespace, list(apiVersion, kind, namespace)) },
     note: own.note,
-    start() { for (const reflector of [...reflectors.values(), definitions]) reflector.start() },
-    async stop() { await Promise.all([...reflectors.values(), definitions, configs].map((reflector) => reflector.stop())) },
-    hasSynced: () => [...reflectors.values()].every((reflector) => reflector.hasSynced()),
+    start() { for (const reflector of [...reflectors.values(), slices, definitions]) reflector.start() },
+    async stop() { await Promise.all([...reflectors.values(), slices, definitions, configs].map((reflector) => reflector.stop())) },
+    hasSynced: () => [...reflectors.values(), slices].every((reflector) => reflector.hasSynced()),
     canary: (key) => canaries().get(key),
     canaries: () => canaries().list(),
     canariesOf: targets,
@@ -202,10 +204,7 @@ export function createCaches(options: CachesOptions): Caches {
     gatedWorkloads: () => (reflectors.get(id('apps/v1', 'Deployment'))?.list() ?? [])
       .filter((object) => isTarget(object) && object.metadata.labels?.[LABEL_ROLE] === undefined),
     pods: (namespace, target) => reflectors.get(id('v1', 'Pod'))?.byIndex('target', `${namespace}/${target}`) ?? [],
-    readyAddresses(namespace, service) {
-      const slices = reflectors.get(id('discovery.k8s.io/v1', 'EndpointSlice'))?.byIndex('service', `${namespace}/${service}`) ?? []
-      return slices.reduce((sum, slice) => sum + readyIn(slice as EndpointSlice), 0)
-    },
+    readyAddresses: (namespace, service) => slices.byIndex('service', `${namespace}/${service}`).reduce((sum, { ready }) => sum + ready, 0),
   }
 }
 
@@ -221,11 +220,15 @@ function slippedBy(next: Workload, old: Workload): boolean {
   return !isKnown && annotations[ANNOTATION_OPT_OUT] !== 'disabled' && revisionOf(next.spec.template) !== revisionOf(old.spec.template)
 }
 
+/** What is kept of an EndpointSlice: whose it is, and how many addresses of it are ready. */
+type SliceSeen = Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'> & { readonly service: string; readonly ready: number }
 type EndpointSlice = KubeObject & {
   readonly endpoints?: readonly { readonly conditions?: { readonly ready?: boolean; readonly terminating?: boolean } }[]
 }
-const readyIn = (slice: EndpointSlice): number =>
-  (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false && conditions?.terminating !== true).length
+function sliceSeen({ apiVersion, kind, metadata, endpoints }: EndpointSlice): SliceSeen {
+  const ready = (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false && conditions?.terminating !== true).length
+  return { apiVersion, kind, metadata: identityOf(metadata), service: metadata.labels?.['kubernetes.io/service-name'] ?? '', ready }
+}
 
 /** What is needed of a pod, under 1 KB: where it answers, since when, and why it does not. */
 function podProjection(object: KubeObject): KubeObject {

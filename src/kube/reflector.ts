@@ -7,6 +7,7 @@ import type { KubeClient, WatchEvent } from '#kube/client.ts'
 import { pause, realAfter, type After } from '#kube/clock.ts'
 import { KubeError } from '#kube/error.ts'
 import type { Log } from '#kube/log.ts'
+import { createSharing } from '#kube/sharing.ts'
 import { createStore } from '#kube/store.ts'
 
 export type ChangeKind = 'add' | 'update' | 'delete'
@@ -75,6 +76,7 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
     ...(options.fieldSelector ? { fieldSelector: options.fieldSelector } : {}),
   }
   const store = createStore<T>(options.indexes ?? {})
+  const share = createSharing()
   const ending = new AbortController()
   let waiting = new AbortController()
   let loop: Promise<void> | undefined
@@ -98,7 +100,7 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
   function kept(object: KubeObject): T | undefined {
     try {
       const slim = withoutBallast(object)
-      return options.transform ? options.transform(slim) : (slim as T)
+      return share(options.transform ? options.transform(slim) : (slim as T))
     } catch (err) {
       log.error({ err, kind, key: objectKey(object.metadata) }, 'object left out of the cache')
       return undefined
@@ -107,7 +109,7 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
 
   function put(object: T): void {
     const old = store.get(objectKey(object.metadata))
-    if (old && old.metadata.uid === object.metadata.uid && old.metadata.resourceVersion === object.metadata.resourceVersion) return
+    if (old && isSameVersion(old, object)) return
     const isSame = old?.metadata.uid === object.metadata.uid
     if (old && !isSame) remove(objectKey(object.metadata), old)
     store.set(object)
@@ -143,7 +145,9 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
       const page = await client.list(apiVersion, kind, { ...scope, signal, limit: PAGE_SIZE, ...(token ? { continue: token } : {}) })
       if (signal.aborted) return
       for (const item of page.items) {
-        const object = kept(item)
+        // What is in the store already stays there: twice of all for a moment is memory that is never given back.
+        const stored = store.get(objectKey(item.metadata))
+        const object = stored && isSameVersion(stored, item) ? stored : kept(item)
         if (object) objects.set(objectKey(object.metadata), object)
       }
       token = page.continue
@@ -254,6 +258,8 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
     byIndex: store.byIndex,
   }
 }
+
+const isSameVersion = (a: KubeObject, b: KubeObject): boolean => a.metadata.uid === b.metadata.uid && a.metadata.resourceVersion === b.metadata.resourceVersion
 
 /** Without what is never read and makes up to half of an object. Of who owns what, only claims of ours stay, and since when there is what expires. */
 function withoutBallast(object: KubeObject): KubeObject {

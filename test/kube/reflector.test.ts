@@ -355,3 +355,18 @@ test('lines are split at newlines alone: not at U+2028, not in the middle of a c
   await until(() => changes.length === 1, 'the object')
   t.same(changes, ['add ünïcødé-\u2028-line'])
 })
+
+test('what has not changed is not taken out of a list a second time', async (t) => {
+  const fake = createFakeKube()
+  fake.seed(map('old'), map('edited'))
+  const taken: string[] = []
+  const { reflector, changes } = await overHttp(t, fake, { transform: (object) => { taken.push(object.metadata.name); return object } })
+  await synced(fake, reflector)
+  const before = reflector.get('shop/old')
+  fake.faults.on(({ verb, count }) => (verb === 'watch' && count === 2 ? '410' : undefined))
+  fake.endWatches()
+  touch(fake, 'edited', '2')
+  await until(() => changes.includes('update edited'), 'the second list')
+  t.same(taken.toSorted(), ['edited', 'edited', 'old'])
+  t.equal(reflector.get('shop/old'), before)
+})
