@@ -31,12 +31,29 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as con
 
 type Rounds = { readonly counts: number[]; sum: number; count: number }
 
+/** Labels and value. */
+type Row = readonly [string, number]
+
+/** Lines of one Canary's state, which are most of the page, and change only with it: an object out of the caches is never changed in place. */
+type Lines = { readonly status: string; readonly weights: string }
+
 /** What is kept of one Canary that had a run since the start. */
 type Run = { readonly rounds: Rounds; readonly values: Map<string, number>; readonly endings: Map<string, number> }
 
 export function createTelemetry(sources: TelemetrySources): Telemetry {
   const requests = new Map<string, number>()
   const alerts = { delivered: 0, lost: 0 }
+  const rendered = new WeakMap<Canary, Lines>()
+  function linesOf(canary: Canary): Lines {
+    const known = rendered.get(canary)
+    if (known) return known
+    const lines = {
+      status: lineOf('flagger_canary_status', [namesOf(canary), statusNumber(canary)]),
+      weights: weightRows(canary).map((row) => lineOf('flagger_canary_weight', row)).join('\n'),
+    }
+    rendered.set(canary, lines)
+    return lines
+  }
   const runs = new Map<string, Run>()
   const runOf = (canary: Canary): Run => {
     const key = objectKey(canary.metadata)
@@ -44,11 +61,13 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
     runs.set(key, run)
     return run
   }
-  /** Rows of the Canaries that are still there. */
-  function runRows(canaries: readonly Canary[], rows: (run: Run, names: string) => readonly (readonly [string, number])[]): (readonly [string, number])[] {
-    return canaries.flatMap((canary) => {
-      const run = runs.get(objectKey(canary.metadata))
-      return run ? rows(run, namesOf(canary)) : []
+  /** Rows of the Canaries that had a run: few of those that there are. One that is gone takes its series along. */
+  function runRows(rows: (run: Run, names: string) => readonly Row[]): Row[] {
+    return [...runs].flatMap(([key, run]) => {
+      const canary = sources.caches()?.canary(key)
+      if (canary) return rows(run, namesOf(canary))
+      runs.delete(key)
+      return []
     })
   }
   const endingRows = (family: string) => ({ endings }: Run, names: string) =>
@@ -83,23 +102,23 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
     },
     render() {
       const lines: string[] = []
-      const family = (name: string, type: string, help: string, rows: readonly (readonly [string, number])[]): void => {
-        lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
-        for (const [labels, value] of rows) lines.push(labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`)
+      const head = (name: string, type: string, help: string): number => lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
+      const family = (name: string, type: string, help: string, rows: readonly Row[]): void => {
+        head(name, type, help)
+        for (const row of rows) lines.push(lineOf(name, row))
       }
       const canaries = sources.caches()?.canaries() ?? []
       family('flagger_canary_total', 'gauge', 'Canaries by namespace.', countByNamespace(canaries))
-      family('flagger_canary_status', 'gauge', 'Last known status of a Canary: 0 running, 1 succeeded, 2 failed.', canaries.map((canary) => [namesOf(canary), statusNumber(canary)]))
-      family('flagger_canary_weight', 'gauge', 'Percent of live requests by workload.', canaries.flatMap(weightRows))
-      // A Canary that is gone takes its series along.
-      const present = new Set(canaries.map(({ metadata }) => objectKey(metadata)))
-      for (const key of runs.keys()) if (!present.has(key)) runs.delete(key)
-      family('flagger_canary_metric_analysis', 'gauge', 'Last value of a metric of an analysis.', runRows(canaries, ({ values }, names) =>
+      head('flagger_canary_status', 'gauge', 'Last known status of a Canary: 0 running, 1 succeeded, 2 failed.')
+      for (const canary of canaries) lines.push(linesOf(canary).status)
+      head('flagger_canary_weight', 'gauge', 'Percent of live requests by workload.')
+      for (const canary of canaries) lines.push(linesOf(canary).weights)
+      family('flagger_canary_metric_analysis', 'gauge', 'Last value of a metric of an analysis.', runRows(({ values }, names) =>
         [...values].map(([metric, value]) => [`${names},metric="${escapeLabel(metric)}"`, value])))
-      family('flagger_canary_successes_total', 'counter', 'Runs that ended in a promotion.', runRows(canaries, endingRows('successes:')))
-      family('flagger_canary_failures_total', 'counter', 'Runs that were rolled back, or whose promotion failed.', runRows(canaries, endingRows('failures:')))
-      lines.push('# HELP flagger_canary_duration_seconds Time that a round of checks took.', '# TYPE flagger_canary_duration_seconds histogram')
-      for (const [labels, value] of runRows(canaries, roundRows)) lines.push(`flagger_canary_duration_seconds${labels} ${value}`)
+      family('flagger_canary_successes_total', 'counter', 'Runs that ended in a promotion.', runRows(endingRows('successes:')))
+      family('flagger_canary_failures_total', 'counter', 'Runs that were rolled back, or whose promotion failed.', runRows(endingRows('failures:')))
+      head('flagger_canary_duration_seconds', 'histogram', 'Time that a round of checks took.')
+      for (const [labels, value] of runRows(roundRows)) lines.push(`flagger_canary_duration_seconds${labels} ${value}`)
       const stats = sources.queue()?.stats()
       family('canarygate_leader', 'gauge', '1 on the agent that leads.', [['', sources.isLeader() ? 1 : 0]])
       family('canarygate_queue_depth', 'gauge', 'Canaries that are due and wait for a turn.', [['', stats?.depth ?? 0]])
@@ -115,6 +134,8 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
   }
 }
 
+const lineOf = (name: string, [labels, value]: Row): string => (labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`)
+
 const SUCCEEDED: readonly string[] = ['CanarySucceeded']
 const FAILED: readonly string[] = ['CanaryRolledBack', 'CanaryPromotionFailed']
 
@@ -124,7 +145,7 @@ function strategyOf({ analysis, gate }: CanarySpec): 'canary' | 'ab-testing' | '
   return gate?.steps !== undefined || (analysis.stepWeight ?? 0) > 0 || (analysis.stepWeights ?? []).length > 0 ? 'canary' : 'blue-green'
 }
 
-function roundRows({ rounds }: Run, names: string): (readonly [string, number])[] {
+function roundRows({ rounds }: Run, names: string): Row[] {
   let below = 0
   const buckets = BUCKETS.map((limit, i) => {
     below += rounds.counts[i] ?? 0
@@ -137,7 +158,7 @@ const escapeLabel = (text: string): string => text.replaceAll('\\', String.raw`\
 
 const namesOf = (canary: Canary): string => `name="${canary.spec.targetRef.name}",namespace="${canary.metadata.namespace ?? ''}"`
 
-function countByNamespace(canaries: readonly Canary[]): (readonly [string, number])[] {
+function countByNamespace(canaries: readonly Canary[]): Row[] {
   const counts = new Map<string, number>()
   for (const { metadata } of canaries) counts.set(metadata.namespace ?? '', (counts.get(metadata.namespace ?? '') ?? 0) + 1)
   return [...counts].map(([namespace, count]) => [`namespace="${namespace}"`, count])
@@ -148,7 +169,7 @@ function statusNumber(canary: Canary): number {
   return phase === 'Failed' ? 2 : phase === 'Succeeded' || phase === 'Initialized' ? 1 : 0
 }
 
-function weightRows(canary: Canary): (readonly [string, number])[] {
+function weightRows(canary: Canary): Row[] {
   const { name } = canary.spec.targetRef
   const weight = canary.status?.canaryWeight ?? 0
   const row = (workload: string, percent: number) => [`workload="${workload}",namespace="${canary.metadata.namespace ?? ''}"`, percent] as const

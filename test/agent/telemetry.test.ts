@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { Canary, CanaryStatus } from '#api/canary.ts'
+import { objectKey } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
 import { createTelemetry } from '#agent/telemetry.ts'
 import type { Queue } from '#kube/queue.ts'
@@ -8,7 +9,7 @@ import { canary } from './world.ts'
 const withStatus = (name: string, status: CanaryStatus): Canary => ({ ...canary({ name }), status })
 const usage = () => ({ residentBytes: 64_000_000, cpuSeconds: 1.5 })
 const sources = (canaries: readonly Canary[], isLeader = true) => ({
-  caches: () => ({ canaries: () => canaries }) as unknown as Caches,
+  caches: () => ({ canaries: () => canaries, canary: (key: string) => canaries.find(({ metadata }) => objectKey(metadata) === key) }) as unknown as Caches,
   queue: () => ({ stats: () => ({ depth: 3, adds: 40, retries: 2, delayed: 0, running: 0, longestRunningMs: 0 }) }) as unknown as Queue,
   isLeader: () => isLeader,
   usage,
@@ -41,7 +42,7 @@ test('requests are counted by verb, resource and status', async (t) => {
 
 test('rounds, values and verdicts are told per Canary, and go with it', async (t) => {
   let canaries = [withStatus('cart', { phase: 'Progressing' })]
-  const telemetry = createTelemetry({ ...sources([]), caches: () => ({ canaries: () => canaries }) as unknown as Caches })
+  const telemetry = createTelemetry({ ...sources([]), caches: () => ({ canaries: () => canaries, canary: (key: string) => canaries.find(({ metadata }) => objectKey(metadata) === key) }) as unknown as Caches })
   const [cart] = canaries as [Canary]
   const value = (name: string, number: number) => ({ name, measurement: { kind: 'value', value: number } }) as const
   telemetry.onChecked(cart, [value('request-success-rate', 99.5), value('request-duration', 250), value('odd "name"', 3)], 0.03)
