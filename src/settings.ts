@@ -42,6 +42,14 @@ export function durationOf(env: Env, name: string, ms: number): number {
   return given
 }
 
+/** A number above zero, or that one when it is not set. One that makes no sense stops the start. */
+export function positiveOf(env: Env, name: string, otherwise: number): number {
+  const text = env[name]
+  const given = text === undefined ? otherwise : Number(text)
+  if (!(given > 0 && given < Infinity)) throw new Error(`${name} is "${text}", which is no number above 0; write it like ${otherwise}`)
+  return given
+}
+
 /** The analysis of Canaries that the agent writes. A file that is missing means the built-in one; one that makes no sense stops the start. */
 export async function readDefaults(env: Env): Promise<CanaryAnalysis> {
   const path = env['DEFAULTS_FILE'] ?? DEFAULTS_FILE

@@ -11,14 +11,18 @@ import { createKubeClient } from '#kube/client.ts'
 import { createEventRecorder } from '#kube/events.ts'
 import { createHttp } from '#metrics/http.ts'
 import type { Runtime } from '#main.ts'
-import { alertReceiverOf, clusterConfigOf, durationOf, readDefaults } from '#settings.ts'
+import { alertReceiverOf, clusterConfigOf, durationOf, positiveOf, readDefaults } from '#settings.ts'
 
 /** What running effects get to finish after SIGTERM, before the Lease is released all the same (ms). */
 const DRAIN_MS = 5_000
 const LEASE_NAME = 'canarygate-agent'
-/** Requests a second that the agent allows itself; a wave of 200 rollouts needs some 400 writes. */
-const QPS = 100
-const BURST = 250
+/**
+ * Requests a second that the agent allows itself: 200 runs that begin in one moment make some 3,000 in their first seconds. The API server protects itself, by priority and fairness,
+ * and its 429s are obeyed; this is against a fault of our own.
+ */
+const DEFAULT_QPS = 400
+/** How many at once after a quiet time, in seconds' worth of requests. */
+const BURST_SECONDS = 2
 
 /** Runs the agent until it is told to stop, or until it lost a Lease: then another leads, and this one starts afresh. */
 export async function startAgent({ env, log, now, monotonic, random, stopping }: Runtime): Promise<void> {
@@ -32,7 +36,8 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => shards?.isHolding() ?? false,
     usage: () => ({ residentBytes: process.memoryUsage.rss(), cpuSeconds: (process.cpuUsage().user + process.cpuUsage().system) / 1e6 }),
   })
-  const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps: QPS, burst: BURST, now: monotonic, random, onRequest: telemetry.onRequest })
+  const qps = positiveOf(env, 'API_QPS', DEFAULT_QPS)
+  const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps, burst: qps * BURST_SECONDS, now: monotonic, random, onRequest: telemetry.onRequest })
   const { http, through, close } = createHttp()
   const lost = new AbortController()
   const count = Number(env['SHARDS'] ?? '1')

@@ -81,7 +81,7 @@ export type Agent = {
 
 /** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
 const GATE_PREFIX = 'gate:'
-/** What alerts under way get at the end (ms): the Lease is not released before. */
+/** What events and alerts under way get at the end (ms): the Lease is not released before. */
 const TELLING_GRACE_MS = 500
 /** A Canary that comes with its target in one `kubectl apply` or Helm release comes within this time: none is written in its stead (ms). */
 const CANARY_GRACE_MS = 2_000
@@ -173,10 +173,10 @@ export function createAgent(options: AgentOptions): Agent {
       },
       apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
       saveStatus: (canary, status) => saved.save(canary, withTraffic(withLastLook(status, checked, now()), traffic, now())),
-      async announce(canary, item) {
+      announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
         options.telemetry?.onTold(canary, item)
-        await telling.announce(canary, item)
+        telling.announce(canary, item)
       },
       consultHooks: (canary, seen) => consultHooks(canary, seen, rounds, now()),
       isLeader: () => leads(key),

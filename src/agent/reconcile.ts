@@ -18,7 +18,7 @@ export type Ports = {
   measure(canary: Canary, seen: Seen): Promise<Check>
   apply(canary: Canary, effect: Effect, seen: Seen): Promise<void>
   saveStatus(canary: Canary, status: CanaryStatus): Promise<void>
-  announce(canary: Canary, item: News): Promise<void>
+  announce(canary: Canary, item: News): void
   /** The fence: false once another agent may lead. */
   isLeader(): boolean
   readonly log: Log
@@ -54,7 +54,7 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
     if (!decision.effects.some(({ kind }) => kind === 'removeFinalizer')) await ports.saveStatus(canary, status)
     logDecision(ports.log, before, status)
   }
-  for (const item of decision.news) await ports.announce(canary, item) // last, or a failed save would tell it twice
+  for (const item of decision.news) ports.announce(canary, item) // last, or a failed save would tell it twice
   return earlier(decision.wakeAt, nextAt)
 }
 

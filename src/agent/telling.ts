@@ -39,8 +39,8 @@ export type TellingOptions = {
 }
 
 export type Telling = {
-  /** Says one thing everywhere: event, event hooks, alerts. The last two go on by themselves: nobody waits for a dead receiver. */
-  announce(canary: Canary, item: News): Promise<void>
+  /** Says one thing everywhere: event, event hooks, alerts. Each goes on by itself, in its order: no rollout waits for a busy API server or a dead receiver. */
+  announce(canary: Canary, item: News): void
   /** What is under way gets this long (ms). */
   close(graceMs: number): Promise<void>
 }
@@ -75,14 +75,14 @@ export function createTelling(options: TellingOptions): Telling {
     },
   })
   return {
-    async announce(canary, item) {
+    announce(canary, item) {
       eventHooks.tell(canary, item, now())
       const alert = alertOf(canary, item, { at: now(), ...(options.clusterName ? { cluster: options.clusterName } : {}) })
       if (alert) void notifier.notify(canary, alert)
-      await events.record(canary, item)
+      void events.record(canary, item)
     },
     async close(graceMs) {
-      await Promise.all([alerts.close(graceMs), background.close(graceMs)])
+      await Promise.all([alerts.close(graceMs), background.close(graceMs), events.close(graceMs)])
     },
   }
 }

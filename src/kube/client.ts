@@ -14,8 +14,11 @@ export type CallOptions = {
   readonly signal?: AbortSignal
   /** Deadline of the whole call, retries included. */
   readonly timeoutMs?: number
-  /** Lease renewals go over connections of their own, without rate limit or retries. */
-  readonly lane?: 'calls' | 'lease'
+  /**
+   * Events go over connections of their own, with a rate limit of their own: news of some rollouts must not hold up the next step of others.
+   * Lease renewals have theirs, too, without rate limit or retries.
+   */
+  readonly lane?: 'calls' | 'events' | 'lease'
 }
 
 export type WriteOptions = CallOptions & {
@@ -100,7 +103,7 @@ export type RequestRecord = { readonly verb: string; readonly resource: string; 
 
 export type KubeClientOptions = {
   readonly userAgent: string
-  /** Requests a second that this client allows itself, and how many at once after a quiet time. */
+  /** Requests a second that this client allows itself, and how many at once after a quiet time; as many again for Events. */
   readonly qps?: number
   readonly burst?: number
   readonly onRequest?: (record: RequestRecord) => void
@@ -128,7 +131,8 @@ const APPLY_CONTENT_TYPE = 'application/apply-patch+yaml'
 export function createKubeClient(config: ClusterConfig, options: KubeClientOptions): KubeClient {
   const { userAgent, onRequest, random, now, after = realAfter } = options
   const transport = createTransport(config, userAgent)
-  const limit = createRateLimit(options.qps ?? DEFAULT_QPS, options.burst ?? DEFAULT_BURST, now)
+  const newLimit = () => createRateLimit(options.qps ?? DEFAULT_QPS, options.burst ?? DEFAULT_BURST, now)
+  const limits = { calls: newLimit(), events: newLimit() }
   const discovery = createDiscovery(async (path) => await undefinedWhenMissing(call('GET', path, { verb: 'discover', resource: 'apiresources' })), now)
 
   type Call = CallOptions & { readonly verb: string; readonly resource: string; readonly body?: unknown; readonly contentType?: string }
@@ -137,14 +141,14 @@ export function createKubeClient(config: ClusterConfig, options: KubeClientOptio
   async function call(method: WireRequest['method'], path: string, told: Call): Promise<unknown> {
     const deadline = AbortSignal.timeout(told.timeoutMs ?? DEFAULT_TIMEOUT_MS)
     const signal = told.signal ? AbortSignal.any([told.signal, deadline]) : deadline
-    const isLease = told.lane === 'lease'
+    const { lane = 'calls' } = told
+    const isLease = lane === 'lease'
     const wire: WireRequest = {
-      method, path, signal,
-      lane: isLease ? 'lease' : 'calls',
+      method, path, signal, lane,
       ...(told.body === undefined ? {} : { body: JSON.stringify(told.body), contentType: told.contentType ?? 'application/json' }),
     }
     for (let tries = 1; ; tries += 1) {
-      if (!isLease) await waitOrThrow(limit.take(), signal, path)
+      if (lane !== 'lease') await waitOrThrow(limits[lane].take(), signal, path)
       try {
         return await attempt(wire, told)
       } catch (err) {

@@ -1,5 +1,6 @@
 import { objectKey, type KubeObject, type ObjectRef } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
+import { realAfter, type After } from '#kube/clock.ts'
 import { isNotFound } from '#kube/error.ts'
 import type { Log } from '#kube/log.ts'
 
@@ -12,13 +13,17 @@ export type EventRecorderOptions = {
   readonly log: Log
   readonly now: () => number
   readonly random: () => number
+  readonly after?: After
 }
 
+type Regarding = Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>
 export type EventNews = { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string }
 
 export type EventRecorder = {
-  /** Writes, or counts up, one Event about `regarding`. Never rejects: a failed write is logged. */
-  record(regarding: Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>, news: EventNews): Promise<void>
+  /** Writes, or counts up, one Event about `regarding`, after those before about the same object. Never rejects: a failed write is logged. */
+  record(regarding: Regarding, news: EventNews): Promise<void>
+  /** What is still to be written gets this long (ms). */
+  close(graceMs: number): Promise<void>
 }
 
 /** The API server refuses longer messages. */
@@ -29,17 +34,20 @@ const SAME_NEWS_MS = 10 * 60_000
 const MAX_REMEMBERED = 4_096
 /** Leaves room for the suffix in a name of 253 bytes. */
 const MAX_NAME_BYTES = 230
+const LANE = { lane: 'events' } as const
 
-type Told = { ref: ObjectRef | undefined; count: number; at: number; tail: Promise<void> }
+type Told = { ref: ObjectRef | undefined; count: number; at: number }
 
 /** Records core/v1 Events, which `kubectl describe` and `kubectl get events` show. */
 export function createEventRecorder(options: EventRecorderOptions): EventRecorder {
-  const { client, component, instance, log, now, random } = options
+  const { client, component, instance, log, now, random, after = realAfter } = options
   const told = new Map<string, Told>()
+  /** By object: its last Event that is still to be written. */
+  const tails = new Map<string, Promise<void>>()
 
   function recall(key: string): Told {
     const known = told.get(key)
-    const entry = known && now() - known.at < SAME_NEWS_MS ? known : { ref: undefined, count: 0, at: 0, tail: Promise.resolve() }
+    const entry = known && now() - known.at < SAME_NEWS_MS ? known : { ref: undefined, count: 0, at: 0 }
     // Taken out and put back at the end: the first of the map is what was told longest ago.
     told.delete(key)
     told.set(key, entry)
@@ -56,7 +64,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
       if (entry.ref) {
         const counted = { count, lastTimestamp: at }
         try {
-          await client.patch(entry.ref, counted, 'merge')
+          await client.patch(entry.ref, counted, 'merge', LANE)
           return
         } catch (err) {
           // Events live an hour: this one is gone, so it is told anew.
@@ -64,7 +72,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
         }
       }
       const event = renderEvent(regarding, news, { component, instance, count, at, suffix: suffix(now(), random()) })
-      await client.create(event)
+      await client.create(event, LANE)
       entry.ref = { apiVersion: 'v1', kind: 'Event', name: event.metadata.name, namespace: event.metadata.namespace ?? 'default' }
     } catch (err) {
       log.warn({ err, reason: news.reason, key: objectKey(regarding.metadata), message: news.message }, 'event not written')
@@ -78,14 +86,22 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
       entry.at = now()
       entry.count += 1
       const count = entry.count
-      // One after the other, or two counts at once would make two Events.
-      entry.tail = entry.tail.then(() => write(entry, count, regarding, short))
-      await entry.tail
+      // One after the other: two counts at once would make two Events, and a story is told in its order.
+      const about = [kind, metadata.namespace, metadata.name].join('/')
+      const tail = (tails.get(about) ?? Promise.resolve()).then(() => write(entry, count, regarding, short))
+      tails.set(about, tail)
+      await tail
+      if (tails.get(about) === tail) tails.delete(about)
+    },
+    async close(graceMs) {
+      const { promise: over, resolve } = Promise.withResolvers<void>()
+      const cancel = after(graceMs, resolve)
+      await Promise.race([Promise.all(tails.values()), over])
+      cancel()
     },
   }
 }
 
-type Regarding = Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>
 type EventFacts = { readonly component: string; readonly instance: string; readonly count: number; readonly at: string; readonly suffix: string }
 
 function renderEvent({ apiVersion, kind, metadata }: Regarding, news: EventNews, facts: EventFacts): KubeObject {

@@ -7,7 +7,7 @@ export type QueueOptions = {
    * A throw is logged and tried again with growing waits; `signal` aborts when a shutdown's deadline passed.
    */
   readonly work: (key: string, signal: AbortSignal) => Promise<number | undefined | void>
-  /** How many keys run at a time; one key never runs twice at once. Default 4. */
+  /** How many keys run at a time; one key never runs twice at once. Default 16. */
   readonly workers?: number
   /** First and longest wait after failures. Defaults: 50 ms, 60 s. */
   readonly retryMs?: { readonly first: number; readonly longest: number }
@@ -49,7 +49,8 @@ export type Queue = {
   stats(): QueueStats
 }
 
-const DEFAULT_WORKERS = 4
+/** A turn mostly waits for the API server, over as many connections as there are (see `transport.ts`). */
+const DEFAULT_WORKERS = 16
 const DEFAULT_RETRY_MS = { first: 50, longest: 60_000 } as const
 
 type Waiting = { readonly dueAt: number; readonly low: boolean }

@@ -2,7 +2,7 @@ import { Agent, request, type Dispatcher } from 'undici'
 import type { ClusterConfig, TlsOptions } from '#kube/config.ts'
 import { KubeError } from '#kube/error.ts'
 
-export type Lane = 'calls' | 'watches' | 'lease'
+export type Lane = 'calls' | 'events' | 'watches' | 'lease'
 
 export type WireRequest = {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -24,6 +24,7 @@ export type Transport = {
 
 /** Calls share a few connections; each watch needs its own, so a cap there would starve the ones that come last. */
 const CALL_CONNECTIONS = 16
+const EVENT_CONNECTIONS = 4
 const CONNECT_TIMEOUT_MS = 5_000
 const KEEP_ALIVE_MS = 30_000
 /** How soon TCP notices a peer that vanished without a word. */
@@ -38,7 +39,7 @@ export function createTransport(config: ClusterConfig, userAgent: string): Trans
   function agentFor(lane: Lane, version: string, tls: TlsOptions): Agent {
     if (agents?.version !== version) {
       const old = agents
-      agents = { version, lanes: { calls: agentOf(tls, CALL_CONNECTIONS), watches: agentOf(tls, null), lease: agentOf(tls, 2) } }
+      agents = { version, lanes: { calls: agentOf(tls, CALL_CONNECTIONS), events: agentOf(tls, EVENT_CONNECTIONS), watches: agentOf(tls, null), lease: agentOf(tls, 2) } }
       if (old) closeAll(old.lanes).catch(() => {})
     }
     return agents.lanes[lane]

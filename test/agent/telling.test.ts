@@ -27,7 +27,7 @@ function scene({ http, secrets = true, ...options }: Scene = {}): { telling: Tel
   const telling = createTelling({
     client: kube.client, log, now: () => 0, random: () => 1, wait: async () => {}, denialOf: () => undefined,
     caches: () => ({ reader: { get: () => PROVIDER } }) as unknown as Caches,
-    events: { record: async (_object: unknown, { reason }: { reason: string }) => { events.push(reason) } } as unknown as TellingOptions['events'],
+    events: { record: async (_object: unknown, { reason }: { reason: string }) => { events.push(reason) }, close: async () => {} } as unknown as TellingOptions['events'],
     http: async (request, signal) => { sent.push(request); return http ? await http(request, signal) : { status: 200, body: 'ok' } },
     onAlert: (outcome) => { outcomes.push(outcome) }, ...options,
   })

@@ -4,6 +4,7 @@ import { createKubeClient, KubeError, type KubeClientOptions, type RequestRecord
 import { clusterConfig } from '#kube/config.ts'
 import { createRateLimit, retryWait } from '#kube/retry.ts'
 import { createFakeKube, type FakeKube } from '../fake-kube.ts'
+import { createFakeClock } from './fake-clock.ts'
 
 const map = (name: string, more: object = {}): KubeObject => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'shop' }, data: { a: '1' }, ...more })
 const ref = (name: string) => ({ apiVersion: 'v1', kind: 'ConfigMap', namespace: 'shop', name })
@@ -216,4 +217,26 @@ test('the rate limit lets a burst through, then one call each interval', async (
   t.same([limit.take(), limit.take(), limit.take(), limit.take(), limit.take()], [0, 0, 0, 50, 100])
   at += 10_000
   t.same([limit.take(), limit.take(), limit.take(), limit.take()], [0, 0, 0, 50])
+})
+
+test('Events have a rate limit of their own: they neither wait for other calls, nor these for them', async (t) => {
+  const clock = createFakeClock()
+  const fake = createFakeKube()
+  const { client } = await connect(t, fake, { qps: 1, burst: 1, now: clock.now, after: clock.after })
+  const answered: string[] = []
+  const ask = async (name: string): Promise<void> => {
+    await client.get({ apiVersion: 'v1', kind: 'ConfigMap', namespace: 'shop', name: 'none' })
+    answered.push(name)
+  }
+  const tell = async (name: string): Promise<void> => {
+    await client.create({ apiVersion: 'v1', kind: 'Event', metadata: { name, namespace: 'shop' } }, { lane: 'events' })
+    answered.push(name)
+  }
+  await ask('first')
+  const second = ask('second')
+  await tell('event')
+  t.same(answered, ['first', 'event'])
+  await clock.advance(1_000)
+  await second
+  t.equal(fake.objects('v1', 'Event').length, 1)
 })

@@ -80,3 +80,30 @@ test('an event about an object without namespace lives in default', async (t) =>
   await recorder.record({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }, rolledBack)
   t.match(events(), [{ metadata: { namespace: 'default' } }])
 })
+
+test('a slow API server holds up what is told about one object, in its order, and nothing about another', async (t) => {
+  const { fake, recorder, events } = recording()
+  const first = Promise.withResolvers<void>()
+  let isFirst = true
+  const slow = createEventRecorder({
+    client: { ...fake.client, create: async (...call: Parameters<typeof fake.client.create>) => {
+      if (isFirst) {
+        isFirst = false
+        await first.promise
+      }
+      return await fake.client.create(...call)
+    } } as typeof fake.client,
+    component: 'canarygate', instance: 'canarygate-0', log: createLogLines().log, now: Date.now, random: Math.random,
+  })
+  const told = [slow.record(canary, rolledBack), slow.record(canary, { ...rolledBack, reason: 'CanaryHalted' })]
+  await slow.record({ ...canary, metadata: { ...canary.metadata, name: 'till' } }, rolledBack)
+  t.same(events().map((event) => event.metadata.name.split('.')[0]), ['till'])
+  await slow.close(0)
+  t.equal(events().length, 1, 'who closes does not wait longer than it says')
+  first.resolve()
+  await slow.close(60_000)
+  await Promise.all(told)
+  const own = events().filter(({ metadata }) => metadata.name.startsWith('cart'))
+  t.same(own.toSorted((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion)).map((event) => event['reason']), ['CanaryRolledBack', 'CanaryHalted'])
+  await recorder.close(0)
+})
