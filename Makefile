@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 include test/cluster/cluster.mk
 
-.PHONY: help deps check generate test test-quick test-long demo image install uninstall bench lint
+.PHONY: help deps check generate test test-quick test-long demo image cluster-with-image install uninstall bench lint
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -28,10 +28,14 @@ generate: deps ## CRDs, reference pages, policies from the schemas and rules
 test-quick: deps ## Everything that needs no cluster
 	node scripts/run-tests.ts quick
 
-test: check ## Everything: types, lint, pure, property, contract and cluster tests
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory cluster-up image; \
-	else echo 'not root: no cluster here, its tests are skipped'; fi
+test: deps ## Everything: types, lint, pure, property, contract and cluster tests
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory --jobs=2 --output-sync=line check cluster-with-image; \
+	else echo 'not root: no cluster here, its tests are skipped'; $(MAKE) --no-print-directory check; fi
 	node scripts/run-tests.ts
+
+# One after the other, also while something else is made: the image is loaded into a cluster that is up.
+cluster-with-image: deps cluster-up
+	@$(MAKE) --no-print-directory image
 
 test-long: cluster-up image ## What takes long: twenty killed agents, and the move from a real Flagger, which is built for it
 	$(CLUSTER)/up.sh --with flagger >/dev/null

@@ -121,6 +121,11 @@ export async function begin(t: Test): Promise<void> {
   await beginAs(t, '--exclusive')
 }
 
+/** The same for files that measure how soon something happens: nothing else of the tests is on the machine, either (scripts/run-tests.ts). */
+export async function beginMeasuring(t: Test): Promise<void> {
+  await beginAs(t, '--exclusive')
+}
+
 /** The same for files that keep to their own namespaces and disturb nobody: several of them run side by side. */
 export async function beginBesideOthers(t: Test): Promise<void> {
   await beginAs(t, '--shared')

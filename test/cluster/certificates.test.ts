@@ -3,11 +3,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { t, test, type Test } from 'tap'
 import type { KubeObject } from '#api/objects.ts'
 import { fromSecret } from '#certs/bundle.ts'
-import { begin, client, kubectl, skip, waitFor } from '../scene.ts'
+import { beginMeasuring, client, kubectl, skip, waitFor } from '../scene.ts'
 import { underAdmissions, webhookPods } from './admissions.ts'
 
 /** The webhook's certificates change while people work, and whatever somebody does to them. */
-await begin(t)
+await beginMeasuring(t)
 
 const OURS = 'canarygate'
 const ADMISSION = 'admissionregistration.k8s.io/v1'

@@ -10,8 +10,10 @@ const USER = 'system:serviceaccount:canarygate:'
 const SETTLE_SECONDS = 10
 
 test('an idle canary costs no API request: watches and the Lease are all that is asked for', { skip }, async (t) => {
-  await adoptedShop(await namespace(t), {}, { provider: 'kubernetes' })
-  await adoptedShop(await namespace(t), { host: 'idle.example.org' }, { provider: 'traefik' })
+  await Promise.all([
+    adoptedShop(await namespace(t), {}, { provider: 'kubernetes' }),
+    adoptedShop(await namespace(t), { host: 'idle.example.org' }, { provider: 'traefik' }),
+  ])
   await wait(SETTLE_SECONDS * 1_000)
   const from = await auditSize()
   await wait(QUIET_SECONDS * 1_000)

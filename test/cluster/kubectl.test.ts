@@ -8,7 +8,7 @@ import {
 
 /** The ordinary commands, typed by somebody who has never heard of CanaryGate, on a target that it has adopted. */
 await beginBesideOthers(t)
-// Each case has its own namespace and mostly waits: four at a time keep two cores busy enough.
+// Each case has its own namespace and mostly waits.
 t.jobs = 3
 
 const GATE = 'canarygate.dev/gate'
