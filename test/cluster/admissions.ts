@@ -11,14 +11,19 @@ const MOST_AT_ONCE = 40
 
 export type Admissions = { readonly sent: number; readonly seconds: number; readonly failed: number; readonly ungated: number; readonly errors: Readonly<Record<string, number>>; readonly slowestMs: number; readonly troubleFromTo: string }
 
+type Sending = { readonly sofar: () => number; readonly slowTo: (perSecond: number) => void; stop(): Promise<Admissions> }
+
 /** Dry-run changes of an image at a steady rate: what failed, and what passed without being held. */
-export function startAdmissions(t: Test, ns: string): { readonly sofar: () => number; stop(): Promise<Admissions> } {
+export function startAdmissions(t: Test, ns: string): Sending {
   let stopped = false
+  let perSecond = ADMISSIONS_PER_SECOND
   t.teardown(() => { stopped = true })
   const errors: Record<string, number> = {}
   /** When, since the start, the first and the last that went wrong were sent (s). */
   let trouble: [number, number] | undefined
   let [sent, failed, ungated, slowestMs] = [0, 0, 0, 0]
+  /** How many should have been sent by `lookedAt`. */
+  let [due, lookedAt] = [0, 0]
   const open = new Set<Promise<void>>()
   async function change(number: number): Promise<void> {
     const sentAt = performance.now()
@@ -43,9 +48,12 @@ export function startAdmissions(t: Test, ns: string): { readonly sofar: () => nu
   }
   const startedAt = performance.now()
   const loop = (async () => {
+    lookedAt = startedAt
     while (!stopped) {
-      const due = Math.floor(((performance.now() - startedAt) / 1_000) * ADMISSIONS_PER_SECOND)
-      for (; sent < due && open.size < MOST_AT_ONCE; sent += 1) {
+      const now = performance.now()
+      due += ((now - lookedAt) / 1_000) * perSecond
+      lookedAt = now
+      for (; sent < Math.floor(due) && open.size < MOST_AT_ONCE; sent += 1) {
         const one = change(sent).finally(() => open.delete(one))
         open.add(one)
       }
@@ -54,6 +62,10 @@ export function startAdmissions(t: Test, ns: string): { readonly sofar: () => nu
   })()
   return {
     sofar: () => sent,
+    slowTo(rate) {
+      perSecond = rate
+      due = sent
+    },
     async stop() {
       stopped = true
       const seconds = (performance.now() - startedAt) / 1_000
@@ -64,18 +76,29 @@ export function startAdmissions(t: Test, ns: string): { readonly sofar: () => nu
   }
 }
 
-/** What became of them while `disturb` went on; all of them rehearsals of one change. */
-export async function underAdmissions(t: Test, disturb: (sofar: () => number) => Promise<void>): Promise<Admissions> {
+/** Rehearsals of one change, until `end` says what became of them. `t` is the test at whose end they are over at the latest. */
+export async function rehearse(t: Test): Promise<Pick<Sending, 'sofar' | 'slowTo'> & { end(t: Test): Promise<Admissions> }> {
   const ns = await namespace(t)
   await adoptedShop(ns)
-  const admissions = startAdmissions(t, ns)
+  const { stop, ...sending } = startAdmissions(t, ns)
   await wait(2_000)
-  await disturb(admissions.sofar)
-  await wait(2_000)
-  const seen = await admissions.stop()
-  t.comment(`${(seen.sent / seen.seconds).toFixed(0)} admissions/s: ${JSON.stringify(seen)}`)
-  t.equal((await getCanary(ns))?.status?.phase, 'Initialized', 'they were dry runs')
-  return seen
+  return {
+    ...sending,
+    async end(t) {
+      await wait(2_000)
+      const seen = await stop()
+      t.comment(`${(seen.sent / seen.seconds).toFixed(0)} admissions/s: ${JSON.stringify(seen)}`)
+      t.equal((await getCanary(ns))?.status?.phase, 'Initialized', 'they were dry runs')
+      return seen
+    },
+  }
+}
+
+/** What became of them while `disturb` went on. */
+export async function underAdmissions(t: Test, disturb: (sofar: () => number) => Promise<void>): Promise<Admissions> {
+  const rehearsals = await rehearse(t)
+  await disturb(rehearsals.sofar)
+  return await rehearsals.end(t)
 }
 
 export const webhookPods = async (): Promise<readonly string[]> =>
