@@ -1,8 +1,9 @@
 import { request } from 'node:https'
 import { setTimeout as wait } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { t, test } from 'tap'
 import type { KubeObject } from '#api/objects.ts'
-import { adoptedShop, beginBesideOthers, canary, client, kubectl, namespace, run, shop, skip } from '../scene.ts'
+import { adoptedShop, beginBesideOthers, canary, client, kubectl, namespace, run, shop, skip, waitFor } from '../scene.ts'
 
 /** `--dry-run=server` is the plan command: the same answers, and not a trace. */
 await beginBesideOthers(t)
@@ -18,6 +19,17 @@ const KINDS = [
 async function versionsIn(ns: string): Promise<Readonly<Record<string, string>>> {
   const lists = await Promise.all(KINDS.map(async ([apiVersion, kind]) => (await (await client()).list<KubeObject>(apiVersion, kind, { namespace: ns })).items))
   return Object.fromEntries(lists.flat().map(({ kind, metadata }) => [`${kind}/${metadata.name}`, metadata.resourceVersion ?? '']).toSorted())
+}
+
+/** The same when the adoption is over for everybody: the pod that it replaced is gone, and nobody has anything to write about it any more. */
+async function restingVersionsIn(ns: string): Promise<Readonly<Record<string, string>>> {
+  let before = await versionsIn(ns)
+  return await waitFor('the adoption to be over', async () => {
+    await wait(LONG_AFTER_MS)
+    const [earlier, now] = [before, await versionsIn(ns)]
+    before = now
+    return isDeepStrictEqual(earlier, now) && Object.keys(now).filter((key) => key.startsWith('Pod/')).length === 1 && now
+  }, 60)
 }
 
 /** What the webhooks count of this namespace beside reviews: findings that stand for something that was asked in earnest. */
@@ -36,8 +48,7 @@ const metricsAt = (host: string): Promise<string> => new Promise((resolve, rejec
 test('a rehearsal is answered like the real thing and leaves no trace', { skip }, async (t) => {
   const ns = await namespace(t)
   await adoptedShop(ns)
-  await wait(LONG_AFTER_MS)
-  const [before, counts] = [await versionsIn(ns), await countsOf(ns)]
+  const [before, counts] = [await restingVersionsIn(ns), await countsOf(ns)]
   const dry = ['-n', ns, '--dry-run=server']
   const json = (object: object) => ({ input: JSON.stringify(object) })
 
