@@ -1,15 +1,13 @@
 import { execFile, spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { t, test } from 'tap'
 import type { Measurement } from '#api/measurement.ts'
 import { createHttp } from '#metrics/http.ts'
 import { graphite } from '#metrics/graphite.ts'
+import { addressOf, cached } from './real-server.ts'
 
 /** Graphite itself, from Debian's packages: unpacked into the cache, installed nowhere, over a Whisper file of its own. */
 
@@ -18,44 +16,23 @@ const PACKAGES = [
 ]
 /** 4 MB of packages, seconds on any line: whoever is slower has no line (ms). */
 const FETCH_MS = 30_000
-const START_MS = 60_000
 const run = promisify(execFile)
-const cache = resolve(process.env['CANARYGATE_CACHE'] ?? '.cache', `graphite-${createHash('sha256').update(PACKAGES.join()).digest('hex').slice(0, 12)}`)
 
-/** Why there is no Graphite here; undefined when it lies in the cache. */
-async function fetched(): Promise<string | undefined> {
-  if (existsSync(cache)) return undefined
-  await mkdir(join(cache, '..'), { recursive: true })
-  const folder = await mkdtemp(`${cache}.`)
-  const download = () => run('apt-get', ['download', '-q', ...PACKAGES], { cwd: folder, timeout: FETCH_MS })
-  try {
-    await run('python3', ['--version'])
-    // A machine that has never asked what there is does not know any of them.
-    await download().catch(async () => { await run('apt-get', ['update', '-qq'], { timeout: FETCH_MS }); await download() })
-    for (const file of (await readdir(folder)).filter((name) => name.endsWith('.deb'))) await run('dpkg', ['-x', file, '.'], { cwd: folder })
-    await rename(folder, cache).catch((err: unknown) => { if (!existsSync(cache)) throw err })
-    return undefined
-  } catch (err) {
-    return `no Graphite: ${(err instanceof Error ? err.message : String(err)).trim().split('\n').at(-1)}`
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
-
-const skip = (await fetched()) ?? false
+const { folder, skip } = await cached('graphite', PACKAGES.join(), async (into) => {
+  const download = () => run('apt-get', ['download', '-q', ...PACKAGES], { cwd: into, timeout: FETCH_MS })
+  await run('python3', ['--version'])
+  // A machine that has never asked what there is does not know any of them.
+  await download().catch(async () => { await run('apt-get', ['update', '-qq'], { timeout: FETCH_MS }); await download() })
+  for (const file of (await readdir(into)).filter((name) => name.endsWith('.deb'))) await run('dpkg', ['-x', file, '.'], { cwd: into })
+})
 
 async function started(): Promise<string> {
   const storage = await mkdtemp(join(tmpdir(), 'graphite-'))
   const child = spawn('python3', [new URL('graphite/serve.py', import.meta.url).pathname, storage], {
-    env: { ...process.env, PYTHONPATH: join(cache, 'usr/lib/python3/dist-packages'), PYTHONDONTWRITEBYTECODE: '1' }, stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, PYTHONPATH: join(folder, 'usr/lib/python3/dist-packages'), PYTHONDONTWRITEBYTECODE: '1' }, stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.teardown(async () => { child.kill('SIGKILL'); await rm(storage, { recursive: true, force: true }) })
-  const lines = createInterface({ input: child.stdout })
-  const port = await new Promise<string>((resolve, reject) => {
-    const timer = setTimeout(() => { reject(new Error('Graphite did not start')) }, START_MS)
-    lines.once('line', (line) => { clearTimeout(timer); resolve(line) })
-    child.once('exit', (code) => { clearTimeout(timer); reject(new Error(`Graphite ended with ${code}`)) })
-  })
+  const port = await addressOf(child, child.stdout, (line) => line)
   return `http://127.0.0.1:${port}`
 }
 
