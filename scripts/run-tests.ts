@@ -95,7 +95,7 @@ function secondsSince(start: number): string {
   return ((performance.now() - start) / 1_000).toFixed(1)
 }
 
-/** One process. One whose output ends before its plan, or that fails without a failed assertion, counts as one failure. */
+/** One process. One whose output ends before its plan, that asserts nothing, or that fails without a failed assertion, counts as one failure. */
 async function runFile(file: string, { seconds: longest, niceness }: Lane): Promise<Counts> {
   const startedAt = performance.now()
   const env = { ...process.env, TAP_TIMEOUT: String(longest), NODE_COMPILE_CACHE: resolve('.tap/compiled') }
@@ -112,8 +112,9 @@ async function runFile(file: string, { seconds: longest, niceness }: Lane): Prom
   mkdirSync(dirname(saved), { recursive: true })
   writeFileSync(saved, output)
   const found = countsOf(file, output)
-  const isBroken = (!found.complete || code !== 0) && found.failed === 0
-  if (isBroken) failures.push(`not ok: ${file} ended ${signal ?? `with status ${code}`}${found.complete ? '' : ' before its plan'}`)
+  const isEmpty = found.passed + found.failed + found.skipped === 0
+  const isBroken = (!found.complete || isEmpty || code !== 0) && found.failed === 0
+  if (isBroken) failures.push(`not ok: ${file} ended ${signal ?? `with status ${code}`}${!found.complete ? ' before its plan' : isEmpty ? ' without an assertion' : ''}`)
   const counts = { ...found, failed: isBroken ? 1 : found.failed }
   console.log(`${counts.failed === 0 ? 'ok    ' : 'not ok'} ${file}: ${inWords(counts)}, in ${secondsSince(startedAt)} s`)
   return counts
