@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
 import { isServiceTarget } from '#api/defaults.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
+import type { Routes } from '#api/routes.ts'
 import { apply, scalerOf } from '#agent/apply.ts'
 import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
@@ -95,6 +96,8 @@ export function createAgent(options: AgentOptions): Agent {
   const saved = createSavedStatuses(client, now)
   const timers = options.after ? { after: options.after } : {}
   const told = new Map<string, string>()
+  /** By Canary: routes that were asked for, until the status says so. */
+  const unsavedRoutes = new Map<string, Routes>()
   let isLeading = false
 
   const enqueue = (key: string): void => { if (isLeading && leads(key)) queue.add(key) }
@@ -157,7 +160,7 @@ export function createAgent(options: AgentOptions): Agent {
       observe(canary, at, found) {
         const seen = observe(canary, caches, providerOf(canary), at, found)
         commands = seen.commands
-        return underPolicy(canary, seen, at, context)
+        return underPolicy(canary, { ...seen, unsavedRoutes: unsavedRoutes.get(key) }, at, context)
       },
       async look(canary, seen, why) {
         await judgeCommands(canary, commands, seen, now(), context)
@@ -171,8 +174,15 @@ export function createAgent(options: AgentOptions): Agent {
         options.telemetry?.onChecked(canary, checked.metrics, (now() - begunAt) / 1_000)
         return checked
       },
-      apply: (canary, effect, seen) => apply(canary, effect, seen, { client, caches, provider: providerOf(canary) }),
-      saveStatus: (canary, status) => saved.save(canary, withTraffic(withLastLook(status, checked, now()), traffic, now())),
+      apply: async (canary, effect, seen) => {
+        // Also one whose answer is lost may have been done.
+        if (effect.kind === 'setRoutes') unsavedRoutes.set(key, effect.routes)
+        await apply(canary, effect, seen, { client, caches, provider: providerOf(canary) })
+      },
+      saveStatus: async (canary, status) => {
+        await saved.save(canary, withTraffic(withLastLook(status, checked, now()), traffic, now()))
+        unsavedRoutes.delete(key)
+      },
       announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
         options.telemetry?.onTold(canary, item)
@@ -203,6 +213,7 @@ export function createAgent(options: AgentOptions): Agent {
       rounds.forget(key)
       caches.configs.forget(key)
       told.delete(key)
+      unsavedRoutes.delete(key)
       return undefined
     }
     try {

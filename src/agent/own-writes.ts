@@ -13,28 +13,37 @@ export type OwnWrites = {
   over(apiVersion: string, kind: string, namespace: string, cached: readonly KubeObject[]): readonly KubeObject[]
 }
 
-/** After this long a write counts as seen: a relist may have jumped over a deletion (ms). */
+/** After this long what no watch has ever brought counts as gone: a relist may have jumped over its deletion (ms). */
 const LONGEST_LAG_MS = 5_000
 
+type Pending = { readonly object: KubeObject; readonly at: number }
+
 export function createOwnWrites({ cached, now }: { readonly cached: (ref: ObjectRef) => KubeObject | undefined; readonly now: () => number }): OwnWrites {
-  const pending = new Map<string, { readonly object: KubeObject; readonly at: number }>()
+  const pending = new Map<string, Pending>()
   const idOf = ({ apiVersion, kind, ...ref }: ObjectRef): string => `${apiVersion}/${kind}/${objectKey(ref)}`
+
+  /** While an older version is known, the watch is late, however late: it will bring ours, or a later one, or its end. */
+  const isOver = (known: KubeObject | undefined, { object, at }: Pending): boolean => (known === undefined ? now() - at > LONGEST_LAG_MS : isSince(known, object))
 
   function get(ref: ObjectRef): KubeObject | undefined {
     const known = cached(ref)
     const write = pending.get(idOf(ref))
     if (!write) return known
-    if (now() - write.at <= LONGEST_LAG_MS && !isSince(known, write.object)) return write.object
+    if (!isOver(known, write)) return write.object
     pending.delete(idOf(ref))
     return known
   }
   return {
     get,
     note(written) {
-      for (const [id, { at }] of pending) if (now() - at > LONGEST_LAG_MS) pending.delete(id)
+      for (const [id, write] of pending) if (isOver(cached(refOf(write.object)), write)) pending.delete(id)
       if (!isSince(cached(refOf(written)), written)) pending.set(idOf(refOf(written)), { object: asKept(written), at: now() })
     },
-    forget: (object) => { pending.delete(idOf(refOf(object))) },
+    forget(object) {
+      const id = idOf(refOf(object))
+      // One that was made anew in its place is not gone.
+      if (pending.get(id)?.object.metadata.uid === object.metadata.uid) pending.delete(id)
+    },
     over(apiVersion, kind, namespace, list) {
       if (pending.size === 0) return list
       const own = [...pending.values()].map(({ object }) => object).filter((object) =>

@@ -25,6 +25,8 @@ export type Seen = {
   readonly baseline?: BaselineSeen | undefined
   /** In force at the router; undefined while there are none or it cannot be told. */
   readonly routes: Routes | undefined
+  /** What this agent asked the router for last, where the status that says so could not be saved. */
+  readonly unsavedRoutes?: Routes | undefined
   /** What is known to keep requests from following the routes, in words. */
   readonly obstacle?: string | undefined
   /** Ready addresses behind each role's Service. */

@@ -1,6 +1,7 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import { readRoutes, type Routes } from '#api/routes.ts'
 import type { Decision, Effect, Seen } from '#rollout/decision.ts'
+import { planOf } from '#rollout/plan.ts'
 import { agrees, servedAs } from '#rollout/routing.ts'
 import { canaryOf, earlier, phaseOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
@@ -72,7 +73,15 @@ function wasDisturbed(before: CanaryStatus, { status, effects }: Decision, seen:
   const isForgotten = was?.routesAt !== undefined && is?.routesAt === undefined && was.routesFor === is?.routesFor && phaseOf(before) === phaseOf(status)
   const asked = readRoutes(was?.routesFor)
   if (!isForgotten || !asked || asksRouter(effects)) return false
-  return !agrees(seen, asked)
+  return !agrees(seen, asked) && !isOwnDoing(before, seen)
+}
+
+/** Asked for by us, and not noted: the status could not be saved, or the agent crashed in between. Then the step comes again. */
+function isOwnDoing({ gate }: CanaryStatus, seen: Seen): boolean {
+  if (!seen.routes) return false
+  const plan = planOf(seen.spec, seen.provider.name)
+  const next = plan.strategy === 'weighted' ? plan.steps[(gate?.step ?? -1) + 1]?.weight : undefined
+  return seen.routes.canary === next || (seen.unsavedRoutes !== undefined && agrees(seen, seen.unsavedRoutes))
 }
 
 function disturbance(seen: Seen): Decision['news'][number] {

@@ -56,3 +56,24 @@ test('what was deleted since is gone, and so is what no watch ever brings', asyn
   passes(5_001)
   t.equal(weight(), undefined)
 })
+
+test('a watch may be late, however late: an older version is not believed', async (t) => {
+  const { own, weight, passes, brings } = scene(at('7', 0))
+  own.note(at('9', 20))
+  passes(60_000)
+  own.note(at('9', 20, 'till'))
+  t.equal(weight(), 20)
+  brings(at('9', 20))
+  t.equal(weight(), 20)
+})
+
+test('the end of an object is not the end of one that was made in its place', async (t) => {
+  const { own, weight, brings } = scene(at('7', 0))
+  const identified = (object: KubeObject, uid: string): KubeObject => ({ ...object, metadata: { ...object.metadata, uid } })
+  own.note(identified(at('12', 20), 'new'))
+  brings(undefined)
+  own.forget(identified(at('11', 0), 'old'))
+  t.equal(weight(), 20)
+  own.forget(identified(at('13', 20), 'new'))
+  t.equal(weight(), undefined)
+})
