@@ -82,6 +82,11 @@ export const primaryName = (name: string): string => `${name}-primary`
 export const canaryName = (name: string): string => `${name}-canary`
 export const baselineName = (name: string): string => `${name}-baseline`
 export const roleName = (name: string, role: WorkloadRole): string => `${name}-${role}`
+/** On a route of the user's whose entries for this apex are ours at the moment; at rest it is gone. */
+export const splitMark = (apex: string): string => `${SPLIT_MARK_PREFIX}${apex}`
+export const isSplitMark = (annotation: string): boolean => annotation.startsWith(SPLIT_MARK_PREFIX)
+const SPLIT_MARK_PREFIX = `${GATE_GROUP}/split.`
+
 /** Name of the immutable snapshot (ControllerRevision) of an admitted template. */
 export const snapshotName = (target: string, revision: string): string => `${target}-${revision}`
 

@@ -1,11 +1,10 @@
 import { isBaselineAsked } from '#api/baseline.ts'
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { LABEL_MANAGED_BY, MANAGED_BY, UNRECONCILED } from '#api/names.ts'
+import { isSplitMark, LABEL_MANAGED_BY, MANAGED_BY, splitMark, UNRECONCILED } from '#api/names.ts'
 import type { KubeObject, ObjectMeta, ObjectReader, Service, Workload } from '#api/objects.ts'
 import { readRoutes, routesTo, type Routes } from '#api/routes.ts'
 import { ownedBy, servingOf } from '#api/selectors.ts'
-import { isSplitMark, splitMark } from '#traffic/entries.ts'
 
 /** What all routers' objects have in common. */
 

@@ -1,4 +1,4 @@
-import { baselineName, canaryName, GATE_GROUP, primaryName } from '#api/names.ts'
+import { baselineName, canaryName, primaryName } from '#api/names.ts'
 import type { Routes } from '#api/routes.ts'
 
 /**
@@ -21,10 +21,6 @@ export type EntryRules = {
 
 /** Entries of our making sum to this times the weight of the entry that they stand for. */
 const SCALE = 100
-
-/** On a route of the user's whose entries for this apex are ours at the moment; at rest it is gone. */
-export const splitMark = (apex: string): string => `${GATE_GROUP}/split.${apex}`
-export const isSplitMark = (key: string): boolean => key.startsWith(`${GATE_GROUP}/split.`)
 
 const weightOf = (entry: Entry): number => entry.weight ?? 1
 
