@@ -1,6 +1,7 @@
 /** One simulated release: what both arms served, poll by poll, and what a rule made of it. */
 
 import { binomial, geometric, lognormal, normalAbove, poisson, type Random } from './random.ts'
+import { baselineShareFor } from '#api/baseline.ts'
 import { createConfig, type JudgeConfig } from '#judge/config.ts'
 import { createState, judge, memoryOf, secondsToNextPoll } from '#judge/judge.ts'
 import type { Poll } from '#judge/poll.ts'
@@ -20,6 +21,8 @@ const MEDIAN_MS = 60
 const SIGMA = 0.6
 /** Requests that meet a pause of their pod wait for the rest of it. */
 const PAUSE_MS = 700
+/** Fresh pods' latency is not counted before. */
+const WARM_UP_SECONDS = 60
 
 export const ERRORS_CONFIG = createConfig({ metrics: [{ name: 'errors', kind: 'rate', limit: LIMIT }, { name: 'slow', kind: 'rate', limit: 0.2 }] })
 export const latencyConfig = (tolerance: number): JudgeConfig => createConfig({
@@ -44,6 +47,10 @@ export type World = {
   /** Coefficient of variation of the pods' failure rates. */
   readonly errorSpread?: number
   readonly canaryPods?: number
+  /** What every pod suffers that started with the release, whatever it runs: multiples of its failures and of its latency at a second. */
+  readonly startUp?: { readonly errors?: (second: number) => number; readonly latency?: (second: number) => number }
+  /** The canary is compared with as many fresh pods of the stable revision, which get as many requests, and not with the primary. */
+  readonly isBesideBaseline?: boolean
   readonly latency?: {
     /** How many times slower the canary is. */
     readonly factor: number
@@ -113,10 +120,11 @@ function serve(pod: Pod, requests: number, rate: number, seconds: number, factor
 
 const sum = (served: readonly Served[], of: (one: Served) => number): number => served.reduce((total, one) => total + of(one), 0)
 
-function pollOf(canary: readonly Served[], primary: readonly Served[], seconds: number, weight: number, hasLatency: boolean, random: Random): Poll {
+function pollOf(canary: readonly Served[], primary: readonly Served[], seconds: number, weight: number, hasLatency: boolean | 'cold', random: Random): Poll {
   const arms = { nc: sum(canary, ({ n }) => n), np: sum(primary, ({ n }) => n) }
   const errors = { ...arms, kc: sum(canary, ({ k }) => k), kp: sum(primary, ({ k }) => k), pods: primary.map(({ n, k }): readonly [number, number] => [n, k]) }
   if (!hasLatency) return { seconds, weight, metrics: { errors, slow: { ...arms, kc: binomial(arms.nc, SLOW, random), kp: binomial(arms.np, SLOW, random) } } }
+  if (hasLatency === 'cold') return { seconds, weight, metrics: { errors } }
   const bound = (served: readonly Served[]) => BOUNDS.map((_, i) => sum(served, (one) => one.slower[i] ?? 0))
   const latency = { ...arms, kc: bound(canary), kp: bound(primary), pods: primary.map((one): readonly [number, readonly number[]] => [one.n, one.slower]) }
   return { seconds, weight, metrics: { errors, latency } }
@@ -124,8 +132,10 @@ function pollOf(canary: readonly Served[], primary: readonly Served[], seconds: 
 
 /** A release under the judge alone. `memory`: what earlier releases taught it about bunches. */
 export function judgeRelease(world: World, random: Random, config: JudgeConfig = ERRORS_CONFIG, memory: Memory = {}): Outcome {
-  const { rps, skew = 0, canaryPods = 1, traffic = () => 1, latency } = world
-  const [canaries, primaries] = [podsOf(canaryPods, world, random), podsOf(PRIMARY_PODS, world, random)]
+  const { rps, skew = 0, canaryPods = 1, traffic = () => 1, latency, isBesideBaseline = false, startUp } = world
+  const [canaries, others] = [podsOf(canaryPods, world, random), podsOf(isBesideBaseline ? canaryPods : PRIMARY_PODS, world, random)]
+  const freshErrors = startUp?.errors ?? (() => 1)
+  const otherRateAt = isBesideBaseline ? (second: number) => world.primary(second) * freshErrors(second) : world.primary
   let state = createState(config, memory)
   let [now, failed] = [0, 0]
   let wasGood = false
@@ -134,13 +144,17 @@ export function judgeRelease(world: World, random: Random, config: JudgeConfig =
     const seconds = Math.min(secondsToNextPoll(state, skew, config), world.seconds - now)
     const [from, to] = [now, now + seconds]
     const share = rps * seconds * meanOver(traffic, from, to)
-    const canaryRate = meanOver(world.canary, from + skew, to + skew)
-    const primaryRate = meanOver(world.primary, from, to)
-    const canary = canaries.map((pod) => serve(pod, (share * weight) / 100 / canaryPods, canaryRate, seconds, latency?.factor ?? 1, world, random))
-    const primary = primaries.map((pod) => serve(pod, (share * (100 - weight)) / 100 / PRIMARY_PODS, primaryRate, seconds, 1, world, random))
+    const canaryRate = meanOver((second) => world.canary(second) * freshErrors(second), from + skew, to + skew)
+    const otherRate = meanOver(otherRateAt, from, to)
+    const otherWeight = isBesideBaseline ? baselineShareFor(weight) : 100 - weight
+    const freshFactor = startUp?.latency ? meanOver(startUp.latency, from, to) : 1
+    const canary = canaries.map((pod) => serve(pod, (share * weight) / 100 / canaryPods, canaryRate, seconds, (latency?.factor ?? 1) * freshFactor, world, random))
+    const other = others.map((pod) => serve(pod, (share * otherWeight) / 100 / others.length, otherRate, seconds, isBesideBaseline ? freshFactor : 1, world, random))
     now += seconds
     failed += sum(canary, ({ k }) => k)
-    const answer = judge(state, pollOf(canary, primary, seconds, weight, latency !== undefined, random), config)
+    const isCold = startUp?.latency !== undefined && to < WARM_UP_SECONDS
+    const poll = pollOf(canary, other, seconds, weight, isCold ? 'cold' : latency !== undefined, random)
+    const answer = judge(state, isBesideBaseline ? { ...poll, against: { name: 'baseline', weight: otherWeight } } : poll, config)
     state = answer.state
     wasGood ||= answer.verdict === 'Good'
     if (answer.verdict === 'Worse') return { rolledBackAt: now, failed, memory: memoryOf(state), wasGood }

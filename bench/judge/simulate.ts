@@ -41,24 +41,36 @@ function repeat<T>(name: string, run: (random: Random) => T): readonly T[] {
   return Array.from({ length: RUNS }, () => run(random))
 }
 
-/** Good releases: how many are rolled back. */
-function wrong(name: string, more: Partial<World>, promised: string, config: JudgeConfig = ERRORS_CONFIG, remembered = 0): void {
-  if (!isChosen(group, name)) return
-  const world = { ...GOOD, ...more }
+/** Good releases: how many are rolled back. `remembered`: seconds that the primary was watched without a canary beside it, all requests its own, before the release. */
+function rolledBack(name: string, world: World, config: JudgeConfig, remembered = 0): string {
   const outcomes = repeat(name, (random) => {
-    const memory: Memory = remembered > 0 ? judgeRelease({ ...world, seconds: remembered }, random, config).memory : {}
+    const memory: Memory = remembered > 0 ? judgeRelease({ ...world, seconds: remembered, weight: constant(0) }, random, config).memory : {}
     return judgeRelease(world, random, config, memory)
   })
-  print(name, percent(outcomes.filter(({ rolledBackAt }) => rolledBackAt !== undefined).length), promised)
+  return percent(outcomes.filter(({ rolledBackAt }) => rolledBackAt !== undefined).length)
+}
+
+function wrong(name: string, more: Partial<World>, promised: string, config: JudgeConfig = ERRORS_CONFIG, remembered = 0): void {
+  if (isChosen(group, name)) print(name, rolledBack(name, { ...GOOD, ...more }, config, remembered), promised)
 }
 
 /** Bad releases: when they are found. */
-function found(name: string, more: Partial<World>, promised: string, config: JudgeConfig = ERRORS_CONFIG): void {
-  if (!isChosen(group, name)) return
-  const times = repeat(name, (random) => judgeRelease({ ...GOOD, ...more }, random, config).rolledBackAt ?? Infinity)
+function delays(name: string, world: World, config: JudgeConfig): string {
+  const times = repeat(name, (random) => judgeRelease(world, random, config).rolledBackAt ?? Infinity)
   const told = [0.5, 0.9].map((at) => String(median(times, at)).replace('Infinity', '-')).join(' / ')
   const all = times.filter((time) => time < Infinity).length
-  print(name, all === RUNS ? told : `${told} (${Math.round((100 * all) / RUNS)} % found)`, promised)
+  return all === RUNS ? told : `${told} (${Math.round((100 * all) / RUNS)} % found)`
+}
+
+function found(name: string, more: Partial<World>, promised: string, config: JudgeConfig = ERRORS_CONFIG): void {
+  if (isChosen(group, name)) print(name, delays(name, { ...GOOD, ...more }, config), promised)
+}
+
+/** The same release compared with its warm primary, and with a baseline. */
+function beside(name: string, more: Partial<World>, measure: typeof rolledBack | typeof delays, config: JudgeConfig = ERRORS_CONFIG): void {
+  if (!isChosen(group, name)) return
+  const world = { ...GOOD, ...more }
+  print(name, measure(name, world, config), measure(`${name}, with a baseline`, { ...world, isBesideBaseline: true }, config))
 }
 
 const TRAFFIC = [[2, 50], [10, 20], [100, 10], [1_000, 5]] as const
@@ -66,6 +78,9 @@ const outage = (rate: number) => both((second) => (second >= 600 && second < 660
 /** A tenfold rate in one stretch of 5 s of twenty. */
 const spikes = (second: number): number => (Math.floor(second / 5) % 20 === 7 ? 10 * BASE : BASE)
 const day = (second: number): number => 1 + 0.8 * Math.sin((2 * Math.PI * second) / HOUR)
+
+/** What is left of a fresh pod's trouble: `times` as much as of a warm one at first, half of the rest gone each `half` seconds. */
+const fading = (times: number, half: number) => (second: number): number => 1 + (times - 1) * 2 ** (-second / half)
 
 const head = (first: string, second: string): void => { print(first, second, 'promised'); print('---', '---', '---') }
 
@@ -95,8 +110,9 @@ const groups: Readonly<Record<string, () => void>> = {
     for (const [bunch, promised] of [[3, '0'], [5, '0'], [20, '0'], [50, '0.05 %']] as const) wrong(`of ${bunch}, remembered from 10 min`, { bunch }, promised, ERRORS_CONFIG, 600)
     wrong('of 5, 50 %, first release ever', { bunch: 5, weight: constant(50) }, '6.3 % (5.5-7.1)')
     wrong('of 5, 50 %, remembered from 10 min', { bunch: 5, weight: constant(50) }, '0', ERRORS_CONFIG, 600)
-    wrong('of 20, 10 rps, first release ever', { bunch: 20, rps: 10 }, '2.9 % (2.4-3.5)')
-    wrong('of 20, 10 rps, remembered from 10 min', { bunch: 20, rps: 10 }, '0.55 % (0.3-0.8)', ERRORS_CONFIG, 600)
+    wrong('of 20, 10 rps, 20 %, first release ever', { bunch: 20, rps: 10, weight: constant(20) }, '2.9 % (2.4-3.5)')
+    wrong('of 20, 10 rps, 20 %, remembered from 10 min', { bunch: 20, rps: 10, weight: constant(20) }, '0.55 % (0.3-0.8)', ERRORS_CONFIG, 600)
+    wrong('of 20, 10 rps, 20 %, remembered from 1 h', { bunch: 20, rps: 10, weight: constant(20) }, '0', ERRORS_CONFIG, HOUR)
     wrong('of 5, 2 rps, 50 %, first release ever', { bunch: 5, rps: 2, weight: constant(50) }, '3.2 % (2.7-3.8)')
     wrong('of 5, 2 rps, 50 %, remembered from 10 min', { bunch: 5, rps: 2, weight: constant(50) }, '2.1 % (1.7-2.6)', ERRORS_CONFIG, 600)
     wrong('of 5, 2 rps, 50 %, remembered from 1 h', { bunch: 5, rps: 2, weight: constant(50) }, '0.6 % (0.4-0.9)', ERRORS_CONFIG, HOUR)
@@ -164,6 +180,28 @@ const groups: Readonly<Record<string, () => void>> = {
         told(repeat(`judge ${name}`, (random) => judgeRelease(world, random))),
       )
     }
+  },
+  baseline() {
+    const [fresh, shares] = [{ errors: fading(10, 60) }, [[10, 20], [100, 10], [1_000, 10]] as const]
+    const even = latencyConfig(1.5)
+    print('a good release', 'wrong rollbacks in an hour beside the primary', 'beside a baseline')
+    print('---', '---', '---')
+    for (const [rps, share] of shares) beside(`fresh pods like warm ones, ${rps} rps, ${share} %`, { rps, weight: constant(share) }, rolledBack)
+    for (const [rps, share] of shares) beside(`fresh pods fail 10 x as often, half of it gone each minute, ${rps} rps, ${share} %`, { rps, weight: constant(share), startUp: fresh }, rolledBack)
+    for (const [rps, share] of shares.slice(1)) {
+      beside(`fresh pods fail 4 x as often for 10 min, ${rps} rps, ${share} %`, { rps, weight: constant(share), startUp: { errors: (second) => (second < 600 ? 4 : 1) } }, rolledBack)
+    }
+    for (const [rps, share] of shares.slice(1)) {
+      beside(`fresh pods 1.5 x slower, half of it gone each 5 min, ${rps} rps, ${share} %`, { rps, weight: constant(share), latency: { factor: 1 }, startUp: { latency: fading(1.5, 300) } }, rolledBack, even)
+    }
+    beside('pods differ by 30 % in errors for good, 100 rps, 10 %', { errorSpread: 0.3 }, rolledBack)
+    beside('failures in bunches of 5, first release ever, 100 rps, 10 %', { bunch: 5 }, rolledBack)
+    console.log()
+    print('a canary that fails', 'seconds until rollback, median / p90, beside the primary', 'beside a baseline')
+    print('---', '---', '---')
+    for (const [rps, share] of shares) for (const rate of [1, 0.2, 0.05, 0.02]) beside(`${rps} rps, ${share} %, ${rate * 100} % fail`, { rps, weight: constant(share), canary: constant(rate) }, delays)
+    for (const rate of [0.05, 0.02]) beside(`100 rps, 10 %, ${rate / BASE} times worse, and fresh pods 10 x for the first minutes`, { canary: constant(rate), startUp: fresh }, delays)
+    beside('100 rps, 10 %, 2 x slower', { latency: { factor: 2 } }, delays, even)
   },
   proof() {
     head('a canary that is proved good within an hour although it fails', 'wrong proofs')
