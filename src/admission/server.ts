@@ -267,7 +267,7 @@ function createMeters() {
   }
 }
 
-type Connection = { answersLeft: number; readonly until: number; requests: Set<FastifyRequest> }
+type Connection = { answersLeft: number; readonly until: number; readonly requests: Set<FastifyRequest> }
 
 /** What is under way, and which connections have served enough, so that load moves to new replicas. */
 function createTraffic(limits: Limits, now: () => number, random: () => number) {
