@@ -169,13 +169,12 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
     })
   }
 
-  const sendPage = (reply: FastifyReply, type: string, page: string): FastifyReply => send(reply.type(type), page)
-  app.get('/healthz', (_request, reply) => sendPage(reply, 'text/plain', 'ok\n'))
+  app.get('/healthz', (_request, reply) => send(reply.type('text/plain'), 'ok\n'))
   app.get('/readyz', (_request, reply) => {
     const obstacle = draining ? 'draining' : state.synced() ? undefined : 'caches are not filled yet'
-    return sendPage(reply.code(obstacle === undefined ? 200 : 503), 'text/plain', `${obstacle ?? 'ok'}\n`)
+    return send(reply.code(obstacle === undefined ? 200 : 503).type('text/plain'), `${obstacle ?? 'ok'}\n`)
   })
-  app.get('/metrics', (_request, reply) => sendPage(reply, 'text/plain; version=0.0.4', meters.render([
+  app.get('/metrics', (_request, reply) => send(reply.type('text/plain; version=0.0.4'), meters.render([
     { name: 'canarygate_admission_in_flight', help: 'Reviews under way.', read: () => traffic.underWay() },
     { name: 'canarygate_admission_in_flight_bytes', help: 'Bytes of the bodies under way.', read: () => traffic.bytesUnderWay() },
     {

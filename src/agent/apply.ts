@@ -5,7 +5,7 @@ import {
   baselineName, FIELD_MANAGER, FINALIZER, LABEL_MANAGED_BY, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, MANAGED_BY, roleName, snapshotName, type Command, type Role, type WorkloadRole,
 } from '#api/names.ts'
 import { countsOf, refOf, type KubeObject, type ObjectRef, type PodTemplate, type Service, type Workload } from '#api/objects.ts'
-import { revisionOf, templateRevisionOf } from '#api/revision.ts'
+import { revisionOf, templateRevisionOf, withoutTemplateHash } from '#api/revision.ts'
 import { SCALER_API_VERSIONS } from '#api/scalers.ts'
 import type { Caches } from '#agent/caches.ts'
 import { covers, isMerged } from '#agent/covers.ts'
@@ -313,8 +313,7 @@ async function earlierTemplate(canary: Canary, target: Workload, revision: strin
 }
 
 function withoutHash(template: PodTemplate): PodTemplate {
-  const { 'pod-template-hash': _, ...labels } = template.metadata?.labels ?? {}
-  return { ...template, metadata: { ...template.metadata, labels } }
+  return { ...template, metadata: { ...template.metadata, labels: withoutTemplateHash(template.metadata?.labels) ?? {} } }
 }
 
 function withoutRoleLabels(template: PodTemplate): PodTemplate {

@@ -16,14 +16,19 @@ const LABEL_TEMPLATE_HASH = 'pod-template-hash'
 export function revisionOf({ metadata, spec }: PodTemplate): string {
   const { nodeSelector } = spec as PodTemplate['spec'] & { readonly nodeSelector?: Readonly<Record<string, string>> }
   const hashed = {
-    metadata: { labels: without(metadata?.labels, LABEL_TEMPLATE_HASH), annotations: without(metadata?.annotations, ANNOTATION_RESTARTED_AT) },
+    metadata: { labels: withoutTemplateHash(metadata?.labels), annotations: without(metadata?.annotations, ANNOTATION_RESTARTED_AT) },
     spec: nodeSelector?.[SCALE_TO_ZERO] === undefined ? spec : { ...spec, nodeSelector: without(nodeSelector, SCALE_TO_ZERO) },
   }
   return REVISION_HASH_VERSION + canonicalDigest(hashed).slice(0, REVISION_HEX_DIGITS)
 }
 
+type Marks = Readonly<Record<string, string>> | undefined
+
+/** Labels of a template as its owner wrote them. */
+export const withoutTemplateHash = (labels: Marks): Marks => without(labels, LABEL_TEMPLATE_HASH)
+
 /** Copied only where there is something to leave out, which is rare: every admitted change of a template waits for this. */
-function without(map: Readonly<Record<string, string>> | undefined, key: string): Readonly<Record<string, string>> | undefined {
+function without(map: Marks, key: string): Marks {
   if (map?.[key] === undefined) return map
   const { [key]: _, ...rest } = map
   return rest

@@ -1,7 +1,7 @@
 import type { Canary } from '#api/canary.ts'
 import { ANNOTATION_BESIDE, ANNOTATION_RESTARTED_AT, LABEL_REVISION, LABEL_ROLE, LABEL_TARGET, roleName, SCALE_TO_ZERO, type WorkloadRole } from '#api/names.ts'
 import type { LabelSelector, PodTemplate, Workload } from '#api/objects.ts'
-import { restartedAt } from '#api/revision.ts'
+import { restartedAt, withoutTemplateHash } from '#api/revision.ts'
 import { ownedBy } from '#api/selectors.ts'
 import { rewriteConfigs, type ConfigNames } from '#workload/configs.ts'
 import { inNamespace, MANAGED_LABELS, withoutOwnershipMarks } from '#workload/metadata.ts'
@@ -68,12 +68,11 @@ function podsOf(template: PodTemplate, labels: Readonly<Record<string, string>>,
   const isSameRevision = existing?.metadata.labels?.[LABEL_REVISION] === revision
   // Applying the same revision again must not undo a restart: that would be another one.
   const restart = options.restartedAt ?? (isSameRevision && existing ? restartedAt(existing.spec.template) : undefined)
-  const { 'pod-template-hash': _, ...own } = template.metadata?.labels ?? {}
   const annotations = { ...template.metadata?.annotations, ...(restart === undefined ? {} : { [ANNOTATION_RESTARTED_AT]: restart }), ...(options.beside === undefined ? {} : { [ANNOTATION_BESIDE]: options.beside }) }
-  const { creationTimestamp: __, ...metadata } = (template.metadata ?? {}) as Record<string, unknown>
+  const { creationTimestamp: _, ...metadata } = (template.metadata ?? {}) as Record<string, unknown>
   const pods: PodTemplate = {
     ...template,
-    metadata: { ...metadata, labels: { ...own, ...labels }, ...(Object.keys(annotations).length > 0 ? { annotations } : {}) },
+    metadata: { ...metadata, labels: { ...withoutTemplateHash(template.metadata?.labels), ...labels }, ...(Object.keys(annotations).length > 0 ? { annotations } : {}) },
   }
   return configNames ? rewriteConfigs(pods, configNames) : pods
 }
