@@ -10,7 +10,7 @@ import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
 import { createClaims } from '#agent/claims.ts'
 import { createFailing } from '#agent/failing.ts'
-import { gateScaler, gateTarget } from '#agent/gating.ts'
+import { gateScaler, gateTarget, graceFor, awaitsCanary } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
 import { withLastLook, withTraffic } from '#agent/last-look.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
@@ -84,8 +84,6 @@ export type Agent = {
 const GATE_PREFIX = 'gate:'
 /** What events and alerts under way get at the end (ms): the Lease is not released before. */
 const TELLING_GRACE_MS = 500
-/** A Canary that comes with its target in one `kubectl apply` or Helm release comes within this time: none is written in its stead (ms). */
-const CANARY_GRACE_MS = 2_000
 /** After this long a command whose author's rights could not be asked for is tried again (ms). */
 const UNJUDGED_MS = 2_000
 /** A watch needs about this long to bring what a write collided with. */
@@ -118,8 +116,9 @@ export function createAgent(options: AgentOptions): Agent {
       log.warn({ target: objectKey(target.metadata) }, 'a change was missed')
       void events.record(target, { type: 'Warning', reason: 'CanaryGateMissed', message })
     },
-    wakeUngated(namespace, name) {
-      if (isLeading && leads(`${namespace}/${name}`)) queue.addAfter(`${GATE_PREFIX}${namespace}/${name}`, CANARY_GRACE_MS)
+    wakeUngated(target) {
+      const key = objectKey(target.metadata)
+      if (isLeading && leads(key) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${key}`, graceFor(target))
     },
   })
   const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
@@ -274,7 +273,7 @@ export function createAgent(options: AgentOptions): Agent {
       isLeading = true
       vigil.takeOver()
       for (const { metadata } of caches.canaries()) if (leads(objectKey(metadata))) queue.add(objectKey(metadata), 'low')
-      for (const { metadata } of ungated(caches)) if (leads(objectKey(metadata))) queue.add(`${GATE_PREFIX}${objectKey(metadata)}`, 'low')
+      for (const target of ungated(caches)) if (leads(objectKey(target.metadata)) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${objectKey(target.metadata)}`, graceFor(target))
       queue.start()
     },
     async stop(deadlineMs) {

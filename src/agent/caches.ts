@@ -51,7 +51,7 @@ export type CachesOptions = {
   /** A Canary has something to look at. */
   readonly wake: (key: string) => void
   /** A workload of a gated namespace changed and has no Canary. */
-  readonly wakeUngated: (namespace: string, name: string) => void
+  readonly wakeUngated: (target: KubeObject) => void
   /** Does a policy make this workload a target? */
   readonly governs: (workload: KubeObject) => boolean
   /** A target that is not adopted got another revision past the webhook: its pods are being replaced ungated. */
@@ -110,7 +110,7 @@ export function createCaches(options: CachesOptions): Caches {
     const keys = [...targets(namespace, name), ...(name === object.metadata.name ? targets(namespace, withoutRole(name)) : [])]
     wakeAll(keys)
     if (old && (keys.length > 0 || isTarget(object)) && slippedBy(object as Workload, old as Workload)) missed(object)
-    if (keys.length === 0 && name === object.metadata.name && isTarget(object)) wakeUngated(namespace, object.metadata.name)
+    if (keys.length === 0 && name === object.metadata.name && isTarget(object)) wakeUngated(object)
   }
   const wakeBehind = (namespace: string, service: string): void => wakeAll([...services(namespace, service), ...services(namespace, withoutRole(service))])
   function onScaler(object: KubeObject, old?: KubeObject): void {

@@ -1,6 +1,7 @@
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
+import { managedFieldsOf, ownsAnnotation } from '#api/managed-fields.ts'
 import { ANNOTATION_GATE, ANNOTATION_OPT_OUT, ANNOTATION_STABLE, FIELD_MANAGER } from '#api/names.ts'
-import type { ObjectRef, Workload } from '#api/objects.ts'
+import type { KubeObject, ObjectRef, Workload } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { KubeClient } from '#kube/client.ts'
 import { isConflict } from '#kube/error.ts'
@@ -22,6 +23,24 @@ export type GatingContext = {
 }
 
 /**
+ * A Canary that comes in one manifest with its target comes within this time after it (ms): none is written in its stead, or whoever applies
+ * them finds one there that was not when they looked. A kubectl command that changes one object brings nothing else.
+ */
+const GRACE_MS = { command: 2_000, manifest: 10_000 } as const
+const COMMANDS = new Set(['kubectl-set', 'kubectl-edit', 'kubectl-patch', 'kubectl-rollout', 'kubectl-annotate', 'kubectl-label', 'kubectl-scale'])
+
+/** A change that the webhook holds until its target is adopted. */
+export function awaitsCanary({ metadata: { annotations = {} } }: KubeObject): boolean {
+  return annotations[ANNOTATION_STABLE] !== undefined && annotations[ANNOTATION_GATE] === 'pending'
+}
+
+/** How long a held change waits for a Canary of its owner's (ms). What the webhook adds to an update is in the name of who sent it. */
+export function graceFor(target: KubeObject): number {
+  const isCommand = managedFieldsOf(target).some((entry) => ownsAnnotation(entry, ANNOTATION_STABLE) && COMMANDS.has(entry.manager ?? ''))
+  return isCommand ? GRACE_MS.command : GRACE_MS.manifest
+}
+
+/**
  * A change of a gated target is held and no Canary speaks of it: one is written from the defaults, with the Service found in the cluster.
  * A workload that nothing routes to cannot be split: its change is let through, and that is told, since a gate must not become a trap.
  */
@@ -30,9 +49,7 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
   const ref: ObjectRef = { apiVersion: 'apps/v1', kind: 'Deployment', namespace, name }
   const target = caches.reader.get(ref) as Workload | undefined
   if (!target || caches.canariesOf(namespace, name).length > 0) return
-  const annotations = target.metadata.annotations ?? {}
-  const isHeld = annotations[ANNOTATION_STABLE] !== undefined && annotations[ANNOTATION_GATE] === 'pending'
-  if (!isHeld || annotations[ANNOTATION_OPT_OUT] === 'disabled') return
+  if (!awaitsCanary(target) || target.metadata.annotations?.[ANNOTATION_OPT_OUT] === 'disabled') return
 
   const found = discover(target, caches.reader)
   if (!found.found) {

@@ -81,7 +81,7 @@ test('the change of the image comes first: held, adopted, analysed and promoted 
 test('the Canary and another image in one kubectl apply: the same', { skip }, async (t) => {
   const { ns, host, users } = await scene(t, true)
   const [changed, ...others] = shop(ns, { ...SHOP, host, image: 'shop:1.1' })
-  // Next to each other: for a change that nothing else comes for in two seconds, the agent writes a Canary by itself.
+  // Next to each other: when nothing else comes for a while after a manifest, the agent writes a Canary by itself.
   const input = { apiVersion: 'v1', kind: 'List', items: [changed, canary(ns, { provider: 'traefik', analysis: ANALYSIS }), ...others] }
   const applied = await run(['apply', '-f', '-'], { input: JSON.stringify(input) })
   t.equal(applied.code, 0, applied.stderr)
