@@ -1,7 +1,7 @@
 import { denialOf } from '#api/address-denial.ts'
 import type { Http } from '#api/http.ts'
 import type { Logger } from 'pino'
-import type { Canary, CanaryAnalysis } from '#api/canary.ts'
+import type { Canary, CanaryAnalysis, CanaryStatus } from '#api/canary.ts'
 import { isServiceTarget } from '#api/defaults.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
 import type { Routes } from '#api/routes.ts'
@@ -150,6 +150,7 @@ export function createAgent(options: AgentOptions): Agent {
     let commands: readonly CommandSeen[] = []
     let checked: Check | undefined
     let traffic: Traffic | undefined
+    const withFindings = (status: CanaryStatus): CanaryStatus => withTraffic(withLastLook(status, checked, now()), traffic, now())
     return {
       now,
       canary: (of) => {
@@ -179,9 +180,15 @@ export function createAgent(options: AgentOptions): Agent {
         await apply(canary, effect, seen, { client, caches, provider: providerOf(canary) })
       },
       saveStatus: async (canary, status) => {
-        await saved.save(canary, withTraffic(withLastLook(status, checked, now()), traffic, now()))
+        await saved.save(canary, withFindings(status))
         unsavedRoutes.delete(key)
       },
+      deferStatus(canary, status) {
+        if (!saved.defer(canary, withFindings(status))) return false
+        unsavedRoutes.delete(key)
+        return true
+      },
+      statusDueAt: saved.dueAt,
       announce(canary, item) {
         bound[item.type === 'Warning' ? 'warn' : 'info']({ reason: item.reason, message: item.message }, 'announced')
         options.telemetry?.onTold(canary, item)
@@ -194,7 +201,10 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function work(key: string): Promise<number | undefined> {
-    if (!leads(key.startsWith(GATE_PREFIX) ? key.slice(GATE_PREFIX.length) : key)) return undefined
+    if (!leads(key.startsWith(GATE_PREFIX) ? key.slice(GATE_PREFIX.length) : key)) {
+      saved.forget(key)
+      return undefined
+    }
     if (key.startsWith(GATE_PREFIX)) {
       const { namespace, name } = splitKey(key.slice(GATE_PREFIX.length))
       const policy = policies.of(namespace)

@@ -18,6 +18,10 @@ export type Ports = {
   measure(canary: Canary, seen: Seen): Promise<Check>
   apply(canary: Canary, effect: Effect, seen: Seen): Promise<void>
   saveStatus(canary: Canary, status: CanaryStatus): Promise<void>
+  /** Remembers a status that the next save brings along. False where it must be saved now. */
+  deferStatus(canary: Canary, status: CanaryStatus): boolean
+  /** When a status that was deferred must be saved (Unix ms). */
+  statusDueAt(key: string): number | undefined
   announce(canary: Canary, item: News): void
   /** The fence: false once another agent may lead. */
   isLeader(): boolean
@@ -48,15 +52,25 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
     await ports.apply(canary, effect, seen) // a crash here: the next turn repeats them, harmlessly
   }
   const status = asksRouter(decision.effects) ? confirmed(before, decision, ports.observe(canary, ports.now()), ports.now()) : decision.status
-  if (status !== before) {
+  const isDeferred = status !== before && awaitsRouter(before, decision, status, seen) && ports.deferStatus(canary, status)
+  const isDue = (ports.statusDueAt(key) ?? Infinity) <= ports.now()
+  if (isDeferred) logDecision(ports.log, before, status)
+  else if (status !== before || isDue) {
     if (!ports.isLeader()) return undefined
     // A conflict here: somebody decided first, or the spec changed; the queue brings the key again. A released Canary is gone already.
     if (!decision.effects.some(({ kind }) => kind === 'removeFinalizer')) await ports.saveStatus(canary, status)
     logDecision(ports.log, before, status)
   }
   for (const item of decision.news) ports.announce(canary, item) // last, or a failed save would tell it twice
-  return earlier(decision.wakeAt, nextAt)
+  return earlier(earlier(decision.wakeAt, nextAt), ports.statusDueAt(key))
 }
+
+/**
+ * A step that was asked for, and that its router will confirm in a moment: one status tells both ([ADR 16](docs/adr/0016-one-status-for-asked-and-in-force.md)).
+ * Should the agent die before, the step is decided again, as after a death between effect and status.
+ */
+const awaitsRouter = (before: CanaryStatus, decision: Decision, status: CanaryStatus, seen: Seen): boolean =>
+  raisesWeight(decision, seen) && status.gate?.routesAt === undefined && before.phase === 'Progressing' && status.phase === 'Progressing'
 
 const raisesWeight = ({ effects }: Decision, { routes }: Seen): boolean =>
   effects.some((effect) => effect.kind === 'setRoutes' && effect.routes.canary > (routes?.canary ?? 0))

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Canary, CanaryStatus } from '#api/canary.ts'
 import { objectKey } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
@@ -10,6 +11,13 @@ export type SavedStatuses = {
   /** The cached Canary, with the status saved last. */
   current(cached: Canary): Canary
   save(canary: Canary, status: CanaryStatus): Promise<void>
+  /**
+   * Counts as saved from now on, and is written by the next save. False where something else is yet to be written or seen: then it cannot wait.
+   * Lost with the agent, or when the stored status changes meanwhile, it was never decided.
+   */
+  defer(canary: Canary, status: CanaryStatus): boolean
+  /** When a deferred status has to be written (Unix ms). */
+  dueAt(key: string): number | undefined
   /** The watch brought this object: older knowledge goes. */
   seen(canary: Canary): void
   forget(key: string): void
@@ -17,18 +25,32 @@ export type SavedStatuses = {
 
 /** After this long a save counts as seen: a relist may have jumped over its version (ms). */
 const LONGEST_LAG_MS = 5_000
+/** A Gateway's controller says within this time that it has taken a route; measured at 1.5 s (ms). */
+const DEFERRED_MS = 2_500
+
+type Known = {
+  readonly status: CanaryStatus
+  readonly resourceVersion: string
+  readonly uid: string
+  readonly at: number
+  /** The stored status that a deferred one follows. */
+  readonly follows?: CanaryStatus
+}
 
 export function createSavedStatuses(client: KubeClient, now: () => number): SavedStatuses {
-  const saved = new Map<string, { readonly resourceVersion: string; readonly status: CanaryStatus; readonly uid: string; readonly at: number }>()
+  const saved = new Map<string, Known>()
   return {
     current(cached) {
       const key = objectKey(cached.metadata)
       const last = saved.get(key)
       if (!last) return cached
-      if (last.uid !== cached.metadata.uid || last.resourceVersion === cached.metadata.resourceVersion || now() - last.at > LONGEST_LAG_MS) {
+      const isSeen = last.resourceVersion === cached.metadata.resourceVersion
+      const isOver = last.follows ? !isSeen && !isDeepStrictEqual(last.follows, cached.status ?? {}) : isSeen
+      if (last.uid !== cached.metadata.uid || isOver || now() - last.at > LONGEST_LAG_MS) {
         saved.delete(key)
         return cached
       }
+      if (last.follows) return { ...cached, status: last.status }
       return { ...cached, status: last.status, metadata: { ...cached.metadata, resourceVersion: last.resourceVersion } }
     },
     async save(canary, status) {
@@ -41,9 +63,21 @@ export function createSavedStatuses(client: KubeClient, now: () => number): Save
         throw err
       }
     },
+    defer(canary, status) {
+      const key = objectKey(canary.metadata)
+      if (saved.has(key)) return false
+      const { resourceVersion = '', uid = '' } = canary.metadata
+      saved.set(key, { resourceVersion, uid, status, at: now(), follows: canary.status ?? {} })
+      return true
+    },
+    dueAt(key) {
+      const last = saved.get(key)
+      return last?.follows && last.at + DEFERRED_MS
+    },
     seen(canary) {
       const key = objectKey(canary.metadata)
-      if (saved.get(key)?.resourceVersion === canary.metadata.resourceVersion) saved.delete(key)
+      const last = saved.get(key)
+      if (last && !last.follows && last.resourceVersion === canary.metadata.resourceVersion) saved.delete(key)
     },
     forget: (key) => { saved.delete(key) },
   }

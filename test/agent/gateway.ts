@@ -9,15 +9,16 @@ export const HTTP_ROUTE: KubeObject = {
   spec: { parentRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'edge' }], rules: [{ matches: [{ path: { type: 'PathPrefix', value: '/' } }], backendRefs: [{ group: '', kind: 'Service', name: 'cart', port: 80, weight: 1 }] }] },
 }
 
-/** A Gateway's controller: it takes every route as it is, or refuses it until it is told to take it. */
-export function controller(world: World, first?: string): { accept(): void } {
+/** A Gateway's controller: it takes every route as it is, at once or after a while, or refuses it until it is told to take it. */
+export function controller(world: World, first?: string, afterMs = 0): { accept(): void } {
   let refusal = first
+  const soon = (run: () => void): void => { if (afterMs > 0) world.clock.after(afterMs, run); else queueMicrotask(run) }
   const answer = (route: KubeObject): void => {
     const { parentRefs = [] } = route['spec'] as { readonly parentRefs?: readonly unknown[] }
     const accepted = refusal === undefined ? { status: 'True', reason: 'Accepted' } : { status: 'False', reason: refusal }
     const parents = parentRefs.map((parentRef) => ({ parentRef, conditions: [{ type: 'Accepted', ...accepted, observedGeneration: route.metadata.generation }] }))
     if (JSON.stringify((route['status'] as { readonly parents?: unknown } | undefined)?.parents) === JSON.stringify(parents)) return
-    queueMicrotask(() => world.fake.edit({ apiVersion: GATEWAY, kind: 'HTTPRoute', namespace: NAMESPACE, name: route.metadata.name }, (live) => ({ ...live, status: { parents } })))
+    soon(() => world.fake.edit({ apiVersion: GATEWAY, kind: 'HTTPRoute', namespace: NAMESPACE, name: route.metadata.name }, (live) => ({ ...live, status: { parents } })))
   }
   world.fake.onChange((object) => { if (object.kind === 'HTTPRoute' && world.fake.object(GATEWAY, 'HTTPRoute', objectKey(object.metadata))) answer(object) })
   const answerAll = (): void => { for (const route of world.fake.objects(GATEWAY, 'HTTPRoute')) answer(route) }

@@ -5,6 +5,7 @@ import { createFakeKube } from '../fake-kube.ts'
 import { canary, NAMESPACE } from './world.ts'
 
 const KEY = `${NAMESPACE}/cart`
+const IDENTITY = { apiVersion: 'flagger.app/v1beta1', kind: 'Canary', namespace: NAMESPACE, name: 'cart' } as const
 
 function scene() {
   let at = 0
@@ -29,7 +30,7 @@ test('the watch has the word as soon as it has brought that version', async (t) 
   const cached = stored()
   await saved.save(cached, { phase: 'Progressing' })
   saved.seen(stored())
-  fake.edit({ apiVersion: cached.apiVersion, kind: cached.kind, namespace: NAMESPACE, name: 'cart' }, (object) => ({ ...object, status: { phase: 'Failed' } }))
+  fake.edit(IDENTITY, (object) => ({ ...object, status: { phase: 'Failed' } }))
   t.match(saved.current(stored()), { status: { phase: 'Failed' } })
 })
 
@@ -45,7 +46,7 @@ test('a save upon a stale copy is refused, and forgets what it knew', async (t) 
   const { fake, saved, stored } = scene()
   const cached = stored()
   await saved.save(cached, { phase: 'Progressing' })
-  fake.edit({ apiVersion: cached.apiVersion, kind: cached.kind, namespace: NAMESPACE, name: 'cart' }, (object) => ({ ...object, spec: { ...(object['spec'] as object), suspend: true } }))
+  fake.edit(IDENTITY, (object) => ({ ...object, spec: { ...(object['spec'] as object), suspend: true } }))
   await t.rejects(saved.save(saved.current(cached), { phase: 'Failed' }), { name: 'KubeError', message: /has been modified/ })
   t.same(saved.current(cached), cached)
   t.match(stored(), { status: { phase: 'Progressing' }, spec: { suspend: true } })
@@ -62,4 +63,31 @@ test('after 5 seconds, for another object of the name, and when forgotten, the c
   await saved.save(stored(), { phase: 'Promoting' })
   saved.forget(KEY)
   t.same(saved.current(cached), cached)
+})
+
+test('a deferred status counts at once, and is written by the next save', async (t) => {
+  const { fake, saved, stored } = scene()
+  const cached = stored()
+  t.equal(saved.defer(cached, { phase: 'Progressing', canaryWeight: 20 }), true)
+  t.match(saved.current(cached), { status: { canaryWeight: 20 }, metadata: { resourceVersion: cached.metadata.resourceVersion } })
+  t.equal(stored().status, undefined)
+  t.equal(saved.dueAt(KEY), 2_500)
+  t.equal(saved.defer(saved.current(cached), { phase: 'Progressing', canaryWeight: 30 }), false, 'one at a time')
+  saved.seen(cached)
+  fake.edit(IDENTITY, (object) => ({ ...object, spec: { ...(object['spec'] as object), suspend: true } }))
+  await saved.save(saved.current(stored()), { ...saved.current(stored()).status, phase: 'Promoting' })
+  t.match(stored(), { status: { phase: 'Promoting', canaryWeight: 20 }, spec: { suspend: true } })
+  t.equal(saved.dueAt(KEY), undefined)
+  t.equal(saved.defer(stored(), { phase: 'Failed' }), false, 'not before the watch has brought what was saved')
+})
+
+test('a deferred status is dropped when another one was stored meanwhile, and after 5 seconds', async (t) => {
+  const { fake, saved, stored, pass } = scene()
+  saved.defer(stored(), { phase: 'Progressing' })
+  fake.edit(IDENTITY, (object) => ({ ...object, status: { phase: 'Failed' } }))
+  t.match(saved.current(stored()), { status: { phase: 'Failed' } })
+  t.equal(saved.dueAt(KEY), undefined)
+  saved.defer(stored(), { phase: 'Progressing' })
+  pass(5_001)
+  t.match(saved.current(stored()), { status: { phase: 'Failed' } })
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { KubeObject } from '#api/objects.ts'
 import { isClaimed } from '#kube/claims.ts'
-import { controller } from './gateway.ts'
+import { controller, HTTP_ROUTE } from './gateway.ts'
 import { canary, cart, ingressRoute, TRAEFIK, worldWith, type World } from './world.ts'
 
 const { test } = t
@@ -18,11 +18,12 @@ const cases: readonly { name: string; spec: Partial<CanarySpec>; routes?: readon
     name: 'traefik, an IngressRoute that its owner applies server-side', spec: { provider: 'traefik' }, routes: [ingressRoute()], appliedBy: 'helm',
     writes: ['apply IngressRoute', 'patch IngressRoute', 'update Canary/status'],
   },
-  // That the Gateway has taken the route is known only later.
+  // That the Gateway has taken the route is known a moment later, and both are told by one status.
   {
     name: 'gatewayapi:v1, an HTTPRoute of our own', spec: { provider: 'gatewayapi:v1', service: { port: 80, targetPort: 8080, gatewayRefs: [{ name: 'edge' }] } },
-    writes: ['apply HTTPRoute', 'update Canary/status', 'update Canary/status'],
+    writes: ['apply HTTPRoute', 'update Canary/status'],
   },
+  { name: 'gatewayapi:v1, an HTTPRoute of the owner\'s', spec: { provider: 'gatewayapi:v1' }, routes: [HTTP_ROUTE], writes: ['apply HTTPRoute', 'update Canary/status'] },
 ]
 
 const written = (world: World): readonly string[] => world.fake.writes().map(({ verb, kind, subresource }) => `${verb} ${kind}${subresource ? `/${subresource}` : ''}`)
