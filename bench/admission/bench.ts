@@ -3,10 +3,10 @@ import { ask, CASES, start, type Started } from './load.ts'
 /**
  * Ours against an empty answer of the same framework, alternately in one run, so that a busy machine troubles both alike.
  * Each round asks twice: over one connection, one request after the other, for the time that a user waits; and over several at
- * once, for what a core can do. `REQUESTS` (default 2,000), `ROUNDS` (7), `CONNECTIONS` (8). Exit 1 when a budget is missed.
+ * once, for what a core can do. `REQUESTS` (default 200), `ROUNDS` (70), `CONNECTIONS` (8). Exit 1 when a budget is missed.
  */
-const REQUESTS = Number(process.env['REQUESTS'] ?? 2_000)
-const ROUNDS = Number(process.env['ROUNDS'] ?? 7)
+const REQUESTS = Number(process.env['REQUESTS'] ?? 200)
+const ROUNDS = Number(process.env['ROUNDS'] ?? 70)
 const CONNECTIONS = Number(process.env['CONNECTIONS'] ?? 8)
 const WARM_UP = 1_000
 const BUDGET_P50_RATIO = 1.3

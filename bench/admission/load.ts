@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Agent, request as httpsRequest } from 'node:https'
 import { buildSync } from 'esbuild'
-import { canary, request, reviewBody, workload } from '../../test/admission/fixtures/reviews.ts'
+import { request, reviewBody, workload } from '../../test/admission/fixtures/reviews.ts'
+import { canaryOf } from '../../test/policy/canaries.ts'
 
 /** A server in its own process, and reviews to ask it. */
 
@@ -13,10 +14,19 @@ const OWNED = { 'canarygate.dev/replicas': '3', 'canarygate.dev/gate': 'passed',
 /** 40 variables and a last-applied copy make a review of the size that clusters send: 12 KB and more. */
 const env = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`SETTING_${index}`, `value of setting number ${index}`]))
 const target = (image: string) => workload({ image, env, replicas: 0, annotations: OWNED })
+/** As it comes from `kubectl apply`, with the record of who owns its fields. Nothing can be said against it: all rules are asked. */
+const canary = canaryOf()
+const ownedFields = (value: unknown): object =>
+  (typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).map(([key, child]) => [`f:${key}`, ownedFields(child)])) : {})
+const applied = canaryOf({ metadata: {
+  uid: '0d6b7c0e-5a0c-4d52-9a2f-1a3a3d2f6a11', generation: 1, creationTimestamp: '2026-11-02T08:00:00Z',
+  annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(canary) },
+  managedFields: [{ manager: 'kubectl-client-side-apply', operation: 'Update', apiVersion: canary.apiVersion, time: '2026-11-02T08:00:00Z', fieldsType: 'FieldsV1', fieldsV1: { ...ownedFields({ spec: canary.spec }) } }],
+} })
 export const CASES = [
   { name: 'gated update', path: '/mutate', body: reviewBody(request({ oldObject: target('cart:2.3'), object: target('cart:2.4') })) },
   { name: 'no-op update', path: '/mutate', body: reviewBody(request({ oldObject: target('cart:2.3'), object: target('cart:2.3') })) },
-  { name: 'Canary', path: '/validate', body: reviewBody(request({ group: 'flagger.app', resource: 'canaries', kind: 'Canary', operation: 'CREATE', object: canary() })) },
+  { name: 'Canary', path: '/validate', body: reviewBody(request({ group: 'flagger.app', resource: 'canaries', kind: 'Canary', operation: 'CREATE', object: applied })) },
 ] as const
 
 type Usage = { readonly cpuUs: number; readonly rss: number }

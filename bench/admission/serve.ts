@@ -5,6 +5,7 @@ import { createAdmissionServer } from '#admission/server.ts'
 import { createGoverning } from '#policy/governing.ts'
 import { selfSigned } from '../../test/admission/fixtures/certificate.ts'
 import { AGENT, canary, stateOf } from '../../test/admission/fixtures/reviews.ts'
+import { clusterOf, contextOf, objectOf, TEAM_ALERTS } from '../../test/policy/canaries.ts'
 
 /**
  * One server in its own process: `serve.ts gate` ours, `serve.ts empty` the least that could answer: the same framework, TLS and
@@ -28,9 +29,11 @@ function emptyServer() {
 
 /** As a cache has it: one object until it changes. A run is over, as it is most of the time. */
 const target = canary({ phase: 'Succeeded', lastPromotedSpec: '1aaaaaaaaaa' })
+const service = objectOf('v1', 'Service', 'cart', { spec: { selector: { app: 'cart' }, ports: [{ port: 80, targetPort: 8080 }] } })
+const rules = contextOf({ cluster: clusterOf([TEAM_ALERTS, service]) })
 const labels = { 'canarygate.dev/gate': 'enabled' }
 const app = which === 'empty' ? emptyServer() : createAdmissionServer({
-  state: stateOf({ canaryFor: () => target }),
+  state: stateOf({ canaryFor: () => target, ruleContext: () => rules }),
   rules: governedRules(createGoverning({ clusterPolicies: () => [], policiesOf: () => [], labelsOf: () => labels }), Date.now), agentUsers: [AGENT], ownNamespace: 'canarygate', tls, now: () => performance.timeOrigin + performance.now(), random: Math.random,
   log: { debug: quiet, info: quiet, warn: quiet, error: console.error },
 }).app

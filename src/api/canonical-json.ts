@@ -14,8 +14,32 @@ function canonical(value: unknown): unknown {
   if (value === null) return undefined
   if (typeof value !== 'object' || isCanonical(value)) return value
   if (Array.isArray(value)) return value.length === 0 ? undefined : value.map(inList)
-  const fields = Object.keys(value).sort().map((key) => [key, canonical((value as Fields)[key])] as const).filter(([, field]) => field !== undefined)
-  return fields.length === 0 ? undefined : Object.fromEntries(fields)
+  const written: Record<string, unknown> = {}
+  let isEmpty = true
+  for (const key of sortedKeys(value)) {
+    const field = canonical((value as Fields)[key])
+    if (field === undefined) continue
+    isEmpty = false
+    // Assigned, it would be the prototype.
+    if (key === '__proto__') Object.defineProperty(written, key, { value: field, enumerable: true })
+    else written[key] = field
+  }
+  return isEmpty ? undefined : written
+}
+
+/** A template's objects are small: below this many keys, sorting them in place takes less time and memory than `sort` takes to begin. */
+const FEW_KEYS = 32
+
+function sortedKeys(value: object): readonly string[] {
+  const keys = Object.keys(value)
+  if (keys.length > FEW_KEYS) return keys.sort()
+  for (let index = 1; index < keys.length; index += 1) {
+    const key = keys[index] as string
+    let at = index
+    for (; at > 0 && (keys[at - 1] as string) > key; at -= 1) keys[at] = keys[at - 1] as string
+    keys[at] = key
+  }
+  return keys
 }
 
 type Fields = Readonly<Record<string, unknown>>

@@ -18,7 +18,9 @@ const stepsOf = new WeakMap<CanarySpec, readonly WeightStep[]>()
 
 /** The weights of a weighted run with the field that each comes from; empty for other strategies and for settings that never move. Made once for a spec. */
 export function weightSteps(spec: CanarySpec): readonly WeightStep[] {
-  const steps = stepsOf.get(spec) ?? makeSteps(spec)
+  const known = stepsOf.get(spec)
+  if (known) return known
+  const steps = makeSteps(spec)
   stepsOf.set(spec, steps)
   return steps
 }
@@ -36,9 +38,11 @@ function makeSteps(spec: CanarySpec): readonly WeightStep[] {
   if (stepWeights) return stepWeights.map((weight, i) => ({ weight, hold: false, intervalMs, field: `spec.analysis.stepWeights[${i}]` }))
   const top = maxWeight < 1 ? 100 : Math.min(100, maxWeight)
   if (stepWeight < 1) return []
-  return Array.from({ length: Math.ceil(top / stepWeight) }, (_, i) => ({
-    weight: Math.min(top, (i + 1) * stepWeight), hold: false, intervalMs, field: 'spec.analysis.stepWeight',
-  }))
+  const steps: WeightStep[] = []
+  for (let weight = stepWeight; steps.length < Math.ceil(top / stepWeight); weight += stepWeight) {
+    steps.push({ weight: Math.min(top, weight), hold: false, intervalMs, field: 'spec.analysis.stepWeight' })
+  }
+  return steps
 }
 
 /** All checks of a run take at least this long. */

@@ -5,9 +5,13 @@ export function attempt(rule: string, find: () => readonly ReportedFinding[]): r
   try {
     return find()
   } catch (err) {
-    const reason = err instanceof Error ? err.message : String(err)
-    return [{ rule, severity: 'warn', field: 'spec', message: `rule ${rule} ${COULD_NOT_LOOK}: ${reason}`, fix: 'correct the other findings first; if it stays, report it' }]
+    return [stumbled(rule, err)]
   }
+}
+
+export function stumbled(rule: string, err: unknown): ReportedFinding {
+  const reason = err instanceof Error ? err.message : String(err)
+  return { rule, severity: 'warn', field: 'spec', message: `rule ${rule} ${COULD_NOT_LOOK}: ${reason}`, fix: 'correct the other findings first; if it stays, report it' }
 }
 
 const COULD_NOT_LOOK = 'could not look at it'

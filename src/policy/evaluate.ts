@@ -3,7 +3,7 @@ import type { Canary } from '#api/canary.ts'
 import type { MetricTemplate } from '#api/metric-template.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
-import { attempt } from '#policy/attempt.ts'
+import { stumbled } from '#policy/attempt.ts'
 import { POLICY_RULES } from '#policy/policy-rules.ts'
 import { ALERT_PROVIDER_RULES, METRIC_TEMPLATE_RULES, RULES } from '#policy/registry.ts'
 import { analysisPresent } from '#policy/rules/analysis-present.ts'
@@ -41,26 +41,29 @@ export function evaluate<T>(rules: readonly AnyRule<T>[], object: T, context: Ru
     const found = report(rule, object, context, Object.hasOwn(severities, rule.id) ? severities[rule.id] : undefined)
     if (found.length > 0) findings.push(...found)
   }
-  return findings.sort((a, b) => RANK[a.severity] - RANK[b.severity] || compare(a.field, b.field) || compare(a.rule, b.rule))
+  if (findings.length < 2) return findings
+  return findings
+    .map((finding) => ({ finding, rank: RANK[finding.severity], field: pad(finding.field), rule: pad(finding.rule) }))
+    .sort((a, b) => a.rank - b.rank || compare(a.field, b.field) || compare(a.rule, b.rule))
+    .map(({ finding }) => finding)
 }
 
 const NOTHING: readonly ReportedFinding[] = []
 
 function report<T>(rule: AnyRule<T>, object: T, context: RuleContext, severity: Severity | undefined): readonly ReportedFinding[] {
   if (severity === 'off') return NOTHING
-  return attempt(rule.id, () => {
+  try {
     const findings = rule.check(object, context)
     return findings.length === 0 ? NOTHING : findings
       .map((finding) => ({ ...finding, rule: rule.id, severity: severity ?? finding.severity ?? rule.default }))
       .filter((finding) => finding.severity !== 'off')
-  })
+  } catch (err) {
+    return [stumbled(rule.id, err)]
+  }
 }
 
 /** By code point and with numbers as numbers, so that `metrics[10]` follows `metrics[9]` in every locale. */
-function compare(a: string, b: string): number {
-  const [left, right] = [pad(a), pad(b)]
-  return left < right ? -1 : left > right ? 1 : 0
-}
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 const pad = (field: string): string => field.replaceAll(/\d+/g, (digits) => digits.padStart(6, '0'))
 
 export const denials = (findings: readonly ReportedFinding[]): ReportedFinding[] => findings.filter((finding) => finding.severity === 'deny')

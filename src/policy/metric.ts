@@ -17,9 +17,8 @@ export const windowMsOf = (metric: CanaryMetric): number | undefined =>
   metric.interval === undefined ? (metric.templateRef ? undefined : DEFAULT_METRIC_INTERVAL_MS) : parseDuration(metric.interval)
 
 /** Lower and upper bound in force: `threshold` alone is a minimum for the success rate and a maximum for all others. */
-export function boundsOf(metric: CanaryMetric): { readonly min?: number; readonly max?: number; readonly field: string } {
-  const { min, max } = metric.thresholdRange ?? {}
-  if (metric.thresholdRange) return { ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }), field: 'thresholdRange' }
-  if (metric.threshold === undefined) return { field: 'thresholdRange' }
-  return metric.name === 'request-success-rate' ? { min: metric.threshold, field: 'threshold' } : { max: metric.threshold, field: 'threshold' }
+export function boundsOf({ name, threshold, thresholdRange }: CanaryMetric): { readonly min?: number | undefined; readonly max?: number | undefined; readonly field: string } {
+  if (thresholdRange) return { min: thresholdRange.min, max: thresholdRange.max, field: 'thresholdRange' }
+  if (threshold === undefined) return { field: 'thresholdRange' }
+  return name === 'request-success-rate' ? { min: threshold, field: 'threshold' } : { max: threshold, field: 'threshold' }
 }

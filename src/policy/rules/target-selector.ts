@@ -1,5 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Workload } from '#api/objects.ts'
-import { canonicalText } from '#policy/canonical-text.ts'
 import type { Rule } from '#policy/rule.ts'
 
 /**
@@ -21,10 +21,9 @@ export const targetSelector: Rule = {
     if (Object.keys(selector?.matchLabels ?? {}).length === 0 && (selector?.matchExpressions?.length ?? 0) === 0) {
       return [{ field, message: `${name} selects every pod of the namespace`, fix: 'give its spec.selector a label of its own, such as app' }]
     }
-    const ours = canonicalText(selector)
+    const own: readonly string[] = [name, `${name}-primary`, `${name}-canary`]
     const rivals = [...cluster.objects.list('apps/v1', 'Deployment', namespace), ...cluster.objects.list('apps/v1', 'DaemonSet', namespace)]
-      .filter((one) => ![name, `${name}-primary`, `${name}-canary`].includes(one.metadata.name))
-      .filter((one) => canonicalText((one as Workload).spec?.selector) === ours)
+      .filter((one) => !own.includes(one.metadata.name) && isDeepStrictEqual((one as Workload).spec?.selector, selector))
     return rivals.map((rival) => ({ field, message: `${name} has the selector of ${rival.kind} ${rival.metadata.name}`, fix: 'give each workload a label of its own' }))
   },
 }
