@@ -47,6 +47,14 @@ test('the order of keys says nothing, that of lists does', async (t) => {
   t.not(canonicalJson([1, 2]), canonicalJson([2, 1]))
 })
 
+test('a map of any size is written in the order of its keys, by code unit', async (t) => {
+  for (const size of [2, 32, 33, 200]) {
+    const keys = Array.from({ length: size }, (_, index) => `${'Zaé'[index % 3]}${index * 7919 % size}`)
+    const sorted = keys.toSorted((a, b) => (a < b ? -1 : 1))
+    t.equal(canonicalJson(Object.fromEntries(keys.map((key) => [key, 1]))), `{${sorted.map((key) => `"${key}":1`).join(',')}}`, `${size} keys`)
+  }
+})
+
 test('canonical text is JSON that means the same, without what is empty', async (t) => {
   fc.assert(fc.property(fc.jsonValue(), (value) => canonicalJson(JSON.parse(canonicalJson(value))) === canonicalJson(value)))
   t.equal(canonicalJson({ b: 1, a: { c: null, d: [] }, e: [{}, [], null], f: 'ü"\\\n' }), '{"b":1,"e":[{},[],null],"f":"ü\\"\\\\\\n"}')
