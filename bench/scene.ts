@@ -18,6 +18,8 @@ export async function connect(kubeconfig: string, as?: string): Promise<KubeClie
   return createKubeClient(as === undefined ? config : impersonating, { userAgent: 'canarygate-bench', qps: 2_000, burst: 4_000, now: () => performance.now(), random: Math.random })
 }
 
+const DELETED_AT_ONCE = 40
+
 export async function inNamespace(kubeconfig: string, name: string, measure: (client: KubeClient) => Promise<void>): Promise<void> {
   const client = await connect(kubeconfig)
   const namespace = { apiVersion: 'v1', kind: 'Namespace', name }
@@ -27,8 +29,12 @@ export async function inNamespace(kubeconfig: string, name: string, measure: (cl
     await client.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
     await measure(client)
   } finally {
-    // First the Canaries, while their agent is there to let go of them.
-    await client.raw('DELETE', `/apis/${FLAGGER_API_VERSION}/namespaces/${name}/canaries`, {}).catch((err: unknown) => console.error(err))
+    // First the Canaries, while their agent is there to let go of them. Thousands in one call take longer than the API server lets a call take.
+    const { items } = await client.list(FLAGGER_API_VERSION, 'Canary', { namespace: name })
+    const left = items.map(({ metadata }) => metadata.name)
+    while (left.length > 0) {
+      await Promise.all(left.splice(0, DELETED_AT_ONCE).map((canary) => client.delete({ apiVersion: FLAGGER_API_VERSION, kind: 'Canary', namespace: name, name: canary })))
+    }
     await client.delete(namespace)
     await client.close()
   }

@@ -47,6 +47,7 @@ async function measure(kubeconfig: string, rounds: number): Promise<boolean> {
     await client.delete({ apiVersion: FLAGGER_API_VERSION, kind: 'Canary', namespace: NAMESPACE, name: 'gated' })
     await until(async () => !(await client.get({ apiVersion: FLAGGER_API_VERSION, kind: 'Canary', namespace: NAMESPACE, name: 'gated' })), 'the Canary is gone')
     await client.delete({ apiVersion: 'v1', kind: 'Namespace', name: NAMESPACE })
+    await until(async () => !(await client.get({ apiVersion: 'v1', kind: 'Namespace', name: NAMESPACE })), 'the namespace is gone')
     await client.close()
   }
   return report(times)

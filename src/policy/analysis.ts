@@ -39,8 +39,8 @@ function makeSteps(spec: CanarySpec): readonly WeightStep[] {
   const top = maxWeight < 1 ? 100 : Math.min(100, maxWeight)
   if (stepWeight < 1) return []
   const steps: WeightStep[] = []
-  for (let weight = stepWeight; steps.length < Math.ceil(top / stepWeight); weight += stepWeight) {
-    steps.push({ weight: Math.min(top, weight), hold: false, intervalMs, field: 'spec.analysis.stepWeight' })
+  for (let count = 1; count <= Math.ceil(top / stepWeight); count += 1) {
+    steps.push({ weight: Math.min(top, count * stepWeight), hold: false, intervalMs, field: 'spec.analysis.stepWeight' })
   }
   return steps
 }
