@@ -75,7 +75,7 @@ export const weights: Readonly<Record<string, Cases>> = {
     ],
   },
   'weight-overshoot': {
-    valid: [{ name: 'a multiple', analysis: { stepWeight: 25, maxWeight: 50 } }],
+    valid: [{ name: 'a multiple', analysis: { stepWeight: 25, maxWeight: 50 } }, { name: 'more than everything', analysis: { stepWeight: 50, maxWeight: 120 } }],
     invalid: [{ name: '30 and 50', analysis: { stepWeight: 30, maxWeight: 50 }, fields: ['spec.analysis.maxWeight'] }],
   },
   'one-strategy': {
