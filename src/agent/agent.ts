@@ -10,7 +10,7 @@ import { accessReviewOf, createAuthority } from '#agent/authority.ts'
 import { createCaches, type Caches } from '#agent/caches.ts'
 import { createClaims } from '#agent/claims.ts'
 import { createFailing } from '#agent/failing.ts'
-import { awaitsCanary, gateScaler, gateTarget, graceFor } from '#agent/gating.ts'
+import { awaitsCanary, gateScaler, gateTarget, GRACE_MS } from '#agent/gating.ts'
 import { consultHooks } from '#agent/hooks.ts'
 import { withLastLook, withTraffic } from '#agent/last-look.ts'
 import { createMeasuring, type Measuring } from '#agent/measuring.ts'
@@ -118,7 +118,7 @@ export function createAgent(options: AgentOptions): Agent {
     },
     wakeUngated(target) {
       const key = objectKey(target.metadata)
-      if (isLeading && leads(key) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${key}`, graceFor(target))
+      if (isLeading && leads(key) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${key}`, GRACE_MS)
     },
   })
   const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
@@ -283,7 +283,7 @@ export function createAgent(options: AgentOptions): Agent {
       isLeading = true
       vigil.takeOver()
       for (const { metadata } of caches.canaries()) if (leads(objectKey(metadata))) queue.add(objectKey(metadata), 'low')
-      for (const target of ungated(caches)) if (leads(objectKey(target.metadata)) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${objectKey(target.metadata)}`, graceFor(target))
+      for (const target of ungated(caches)) if (leads(objectKey(target.metadata)) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${objectKey(target.metadata)}`, GRACE_MS)
       queue.start()
     },
     async stop(deadlineMs) {

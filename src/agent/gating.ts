@@ -1,5 +1,4 @@
 import type { Canary, CanaryAnalysis } from '#api/canary.ts'
-import { managedFieldsOf, ownsAnnotation } from '#api/managed-fields.ts'
 import { ANNOTATION_GATE, ANNOTATION_OPT_OUT, ANNOTATION_STABLE, FIELD_MANAGER } from '#api/names.ts'
 import type { KubeObject, ObjectRef, Workload } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
@@ -23,21 +22,14 @@ export type GatingContext = {
 }
 
 /**
- * A Canary that comes in one manifest with its target comes within this time after it (ms): none is written in its stead, or whoever applies
- * them finds one there that was not when they looked. A kubectl command that changes one object brings nothing else.
+ * A Canary that comes in one manifest or chart with its target comes within this time after it (ms): none is written in its stead, or whoever applies
+ * them finds one there that was not when they looked. Adoption is to wait for it once in a target's life.
  */
-const GRACE_MS = { command: 2_000, manifest: 10_000 } as const
-const COMMANDS = new Set(['kubectl-set', 'kubectl-edit', 'kubectl-patch', 'kubectl-rollout', 'kubectl-annotate', 'kubectl-label', 'kubectl-scale'])
+export const GRACE_MS = 10_000
 
 /** A change that the webhook holds until its target is adopted. */
 export function awaitsCanary({ metadata: { annotations = {} } }: KubeObject): boolean {
   return annotations[ANNOTATION_STABLE] !== undefined && annotations[ANNOTATION_GATE] === 'pending'
-}
-
-/** How long a held change waits for a Canary of its owner's (ms). What the webhook adds to an update is in the name of who sent it. */
-export function graceFor(target: KubeObject): number {
-  const isCommand = managedFieldsOf(target).some((entry) => ownsAnnotation(entry, ANNOTATION_STABLE) && COMMANDS.has(entry.manager ?? ''))
-  return isCommand ? GRACE_MS.command : GRACE_MS.manifest
 }
 
 /**

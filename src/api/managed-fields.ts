@@ -38,8 +38,8 @@ export function writingsOf(object: KubeObject, annotations: readonly string[]): 
   if (present.length === 0) return []
   return managedFieldsOf(object).flatMap(({ manager, operation, time, ...entry }): ManagedFields[] => {
     const owned = present.filter((annotation) => ownsAnnotation(entry, annotation))
-    if (owned.length === 0) return []
+    if (owned.length === 0 || time === undefined) return []
     const fields = Object.fromEntries(owned.map((annotation) => [`f:${annotation}`, {}]))
-    return [{ ...(manager === undefined ? {} : { manager }), ...(operation === undefined ? {} : { operation }), ...(time === undefined ? {} : { time }), fieldsV1: { 'f:metadata': { 'f:annotations': fields } } }]
+    return [{ ...(manager === undefined ? {} : { manager }), ...(operation === undefined ? {} : { operation }), time, fieldsV1: { 'f:metadata': { 'f:annotations': fields } } }]
   })
 }

@@ -1,6 +1,6 @@
 import { EXPIRING_ANNOTATIONS } from '#api/commands.ts'
 import { writingsOf } from '#api/managed-fields.ts'
-import { ANNOTATION_LAST_APPLIED, ANNOTATION_STABLE } from '#api/names.ts'
+import { ANNOTATION_LAST_APPLIED } from '#api/names.ts'
 import { objectKey, type KubeObject } from '#api/objects.ts'
 import { claimsOf } from '#kube/claims.ts'
 import type { KubeClient, WatchEvent } from '#kube/client.ts'
@@ -261,13 +261,10 @@ export function createReflector<T extends KubeObject = KubeObject>(options: Refl
 
 const isSameVersion = (a: KubeObject, b: KubeObject): boolean => a.metadata.uid === b.metadata.uid && a.metadata.resourceVersion === b.metadata.resourceVersion
 
-/** Annotations of which it matters who wrote them or when. */
-const ATTRIBUTED_ANNOTATIONS = [...EXPIRING_ANNOTATIONS, ANNOTATION_STABLE]
-
-/** Without what is never read and makes up to half of an object. Of who owns what, only claims of ours stay, since when there is what expires, and who made a change that is held. */
+/** Without what is never read and makes up to half of an object. Of who owns what, only claims of ours stay, and since when there is what expires. */
 function withoutBallast(object: KubeObject): KubeObject {
   const { managedFields: _, ...rest } = object.metadata as KubeObject['metadata'] & { readonly managedFields?: unknown }
-  const kept = [...claimsOf(object), ...writingsOf(object, ATTRIBUTED_ANNOTATIONS)]
+  const kept = [...claimsOf(object), ...writingsOf(object, EXPIRING_ANNOTATIONS)]
   const metadata = kept.length > 0 ? { ...rest, managedFields: kept } : rest
   if (!metadata.annotations || !(ANNOTATION_LAST_APPLIED in metadata.annotations)) return { ...object, metadata }
   const { [ANNOTATION_LAST_APPLIED]: __, ...annotations } = metadata.annotations

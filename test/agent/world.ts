@@ -52,7 +52,7 @@ export type World = {
   /** What `kubectl set image` ends in, with what the webhook adds to it. */
   setImage(image: string, name?: string): void
   /** As `setImage`, on a target that is not adopted: paused, with the stable revision beside it. */
-  holdImage(image: string, options?: { readonly name?: string; readonly manager?: string }): void
+  holdImage(image: string, name?: string): void
   annotate(annotations: Readonly<Record<string, string>>, name?: string): void
 }
 
@@ -241,10 +241,10 @@ export function createWorld(options: WorldOptions = {}): World {
     reasons: () => toldEvents().map(({ reason }) => reason),
     edit: (kind, name, change, manager) => fake.edit(refOf(kind, name), (object) => change(object as Editable) as KubeObject, manager),
     setImage: (image, name = 'cart') => fake.edit(refOf('Deployment', name), (object) => withImage(object as Workload, image, { [ANNOTATION_GATE]: 'pending' }), 'kubectl'),
-    holdImage: (image, { name = 'cart', manager = 'kubectl-set' } = {}) => fake.edit(refOf('Deployment', name), (object) => {
+    holdImage: (image, name = 'cart') => fake.edit(refOf('Deployment', name), (object) => {
       const changed = withImage(object as Workload, image, { [ANNOTATION_GATE]: 'pending', [ANNOTATION_STABLE]: revisionOf((object as Workload).spec.template) })
       return { ...changed, spec: { ...changed.spec, paused: true } }
-    }, manager),
+    }, 'kubectl'),
     annotate: (annotations, name = 'cart') => fake.edit(refOf('Canary', name), (object) =>
       ({ ...object, metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, ...annotations } } }), 'kubectl'),
   }
