@@ -29,14 +29,19 @@ export async function inNamespace(kubeconfig: string, name: string, measure: (cl
     await client.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
     await measure(client)
   } finally {
-    // First the Canaries, while their agent is there to let go of them. Thousands in one call take longer than the API server lets a call take.
-    const { items } = await client.list(FLAGGER_API_VERSION, 'Canary', { namespace: name })
-    const left = items.map(({ metadata }) => metadata.name)
-    while (left.length > 0) {
-      await Promise.all(left.splice(0, DELETED_AT_ONCE).map((canary) => client.delete({ apiVersion: FLAGGER_API_VERSION, kind: 'Canary', namespace: name, name: canary })))
-    }
+    // First the Canaries, while their agent is there to let go of them.
+    await deleteCanaries(client, name).catch((err: unknown) => console.error(err))
     await client.delete(namespace)
     await client.close()
+  }
+}
+
+/** One by one: thousands in one call take longer than the API server lets a call take. */
+async function deleteCanaries(client: KubeClient, namespace: string): Promise<void> {
+  const { items } = await client.list(FLAGGER_API_VERSION, 'Canary', { namespace })
+  const left = items.map(({ metadata }) => metadata.name)
+  while (left.length > 0) {
+    await Promise.all(left.splice(0, DELETED_AT_ONCE).map((name) => client.delete({ apiVersion: FLAGGER_API_VERSION, kind: 'Canary', namespace, name })))
   }
 }
 

@@ -99,6 +99,10 @@ export function createAgent(options: AgentOptions): Agent {
   let isLeading = false
 
   const enqueue = (key: string): void => { if (isLeading && leads(key)) queue.add(key) }
+  const gateLater = (target: KubeObject): void => {
+    const key = objectKey(target.metadata)
+    if (isLeading && leads(key) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${key}`, GRACE_MS)
+  }
   const caches = createCaches({
     client, log, now, random, ...timers,
     routers: routerKinds(),
@@ -116,10 +120,7 @@ export function createAgent(options: AgentOptions): Agent {
       log.warn({ target: objectKey(target.metadata) }, 'a change was missed')
       void events.record(target, { type: 'Warning', reason: 'CanaryGateMissed', message })
     },
-    wakeUngated(target) {
-      const key = objectKey(target.metadata)
-      if (isLeading && leads(key) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${key}`, GRACE_MS)
-    },
+    wakeUngated: (target) => gateLater(target),
   })
   const wait = (milliseconds: number, signal: AbortSignal): Promise<void> => pause(options.after ?? realAfter, milliseconds, signal)
   const telling = createTelling({
@@ -283,7 +284,7 @@ export function createAgent(options: AgentOptions): Agent {
       isLeading = true
       vigil.takeOver()
       for (const { metadata } of caches.canaries()) if (leads(objectKey(metadata))) queue.add(objectKey(metadata), 'low')
-      for (const target of ungated(caches)) if (leads(objectKey(target.metadata)) && awaitsCanary(target)) queue.addAfter(`${GATE_PREFIX}${objectKey(target.metadata)}`, GRACE_MS)
+      for (const target of ungated(caches)) gateLater(target)
       queue.start()
     },
     async stop(deadlineMs) {

@@ -54,13 +54,12 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
   const status = asksRouter(decision.effects) ? confirmed(before, decision, ports.observe(canary, ports.now()), ports.now()) : decision.status
   const isDeferred = status !== before && awaitsRouter(before, decision, status, seen) && ports.deferStatus(canary, status)
   const isDue = (ports.statusDueAt(key) ?? Infinity) <= ports.now()
-  if (isDeferred) logDecision(ports.log, before, status)
-  else if (status !== before || isDue) {
+  if (!isDeferred && (status !== before || isDue)) {
     if (!ports.isLeader()) return undefined
     // A conflict here: somebody decided first, or the spec changed; the queue brings the key again. A released Canary is gone already.
     if (!decision.effects.some(({ kind }) => kind === 'removeFinalizer')) await ports.saveStatus(canary, status)
-    logDecision(ports.log, before, status)
   }
+  logDecision(ports.log, before, status)
   for (const item of decision.news) ports.announce(canary, item) // last, or a failed save would tell it twice
   return earlier(earlier(decision.wakeAt, nextAt), ports.statusDueAt(key))
 }

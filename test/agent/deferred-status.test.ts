@@ -1,5 +1,5 @@
 import t from 'tap'
-import { controller, GATEWAY, HTTP_ROUTE } from './gateway.ts'
+import { controller, GATEWAY, HTTP_ROUTE, rulesOf } from './gateway.ts'
 import { canary, cart, NAMESPACE, worldWith, type World } from './world.ts'
 
 const { test } = t
@@ -20,8 +20,8 @@ async function inMidRun(afterMs: number): Promise<World> {
 
 /** Percent of requests that the route sends to the canary. */
 function canaryWeight(world: World): number {
-  const spec = world.fake.object(GATEWAY, 'HTTPRoute', `${NAMESPACE}/cart`)?.['spec'] as { readonly rules: readonly { readonly backendRefs: readonly { readonly name: string; readonly weight?: number }[] }[] } | undefined
-  return spec?.rules[0]?.backendRefs.find(({ name }) => name === 'cart-canary')?.weight ?? 0
+  const [rule] = rulesOf(world.fake.object(GATEWAY, 'HTTPRoute', `${NAMESPACE}/cart`))
+  return rule?.backendRefs.find(({ name }) => name === 'cart-canary')?.weight ?? 0
 }
 const statusWrites = (world: World) => world.fake.writes().filter(({ kind, subresource }) => kind === 'Canary' && subresource === 'status')
 const routed = (world: World) => world.status().conditions?.find(({ type }) => type === 'Routed')

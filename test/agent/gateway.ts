@@ -33,14 +33,15 @@ type Rule = {
   readonly backendRefs: readonly { readonly name: string; readonly weight?: number; readonly filters?: readonly Modifier[] }[]
 }
 
+export const rulesOf = (found: KubeObject | undefined): readonly Rule[] => ((found?.['spec'] ?? { rules: [] }) as { readonly rules: readonly Rule[] }).rules
+
 /**
  * What a Gateway makes of a request by an HTTPRoute: of the rules that match its cookie the one with most headers, by the order of rules; a backend by
  * weight, `draw` being in [0, 1); and the cookies that the rule's and the backend's filters add to the answer.
  */
 export function route(found: KubeObject | undefined, cookie: string, draw: number): { readonly backend: string; readonly setCookie: readonly string[] } {
-  const { rules } = (found?.['spec'] ?? { rules: [] }) as { readonly rules: readonly Rule[] }
   const headersOf = ({ matches = [] }: Rule) => matches[0]?.headers ?? []
-  const rule = rules.filter((each) => headersOf(each).every(({ value }) => new RegExp(value).test(cookie))).toSorted((a, b) => headersOf(b).length - headersOf(a).length)[0]
+  const rule = rulesOf(found).filter((each) => headersOf(each).every(({ value }) => new RegExp(value).test(cookie))).toSorted((a, b) => headersOf(b).length - headersOf(a).length)[0]
   if (!rule) throw new Error('404: no rule matches')
   const total = rule.backendRefs.reduce((sum, { weight = 1 }) => sum + weight, 0)
   let left = draw * total
