@@ -240,11 +240,12 @@ function settingsOf(canary: Canary): ScrapeSettings {
 }
 
 type PodView = KubeObject & {
-  readonly spec?: { readonly containers?: readonly { readonly ports?: readonly { readonly containerPort: number; readonly name?: string; readonly protocol?: string }[] }[] }
+  readonly spec?: { readonly containers?: readonly { readonly name?: string; readonly ports?: readonly { readonly containerPort: number; readonly name?: string; readonly protocol?: string }[] }[] }
   readonly status?: {
     readonly podIP?: string
+    readonly startTime?: string
     readonly conditions?: readonly { readonly type: string; readonly status: string; readonly lastTransitionTime?: string }[]
-    readonly containerStatuses?: readonly { readonly state?: { readonly running?: { readonly startedAt?: string } } }[]
+    readonly containerStatuses?: readonly { readonly name?: string; readonly state?: { readonly running?: { readonly startedAt?: string } } }[]
   }
 }
 
@@ -261,11 +262,24 @@ function podsOf(canary: Canary, caches: Caches, other: WorkloadRole): Readonly<R
 function scrapePod(pod: PodView, settings: ScrapeSettings): ScrapePod | undefined {
   const target = scrapeTargetOf(pod.metadata.annotations ?? {}, (pod.spec?.containers ?? []).flatMap(({ ports }) => ports ?? []), settings)
   const ip = pod.status?.podIP
-  const startedAt = (pod.status?.containerStatuses ?? []).flatMap(({ state }) => state?.running?.startedAt ?? []).sort().at(-1)
+  const startedAt = target && countsSince(pod, target.port)
   if (!target || !ip || startedAt === undefined) return undefined
   const ready = pod.status?.conditions?.find(({ type }) => type === 'Ready')
   return {
     ...target, name: pod.metadata.name, ip, startedAtMs: Date.parse(startedAt), ready: ready?.status === 'True',
     ...(ready?.status === 'True' && ready.lastTransitionTime ? { readyAtMs: Date.parse(ready.lastTransitionTime) } : {}),
   }
+}
+
+/**
+ * When that began which counts at this port. With several containers it is the one that declares the port, for a sidecar that restarts has lost none of the
+ * counters; where none declares it, the pod, and a restart shows in counters that fell.
+ */
+function countsSince({ spec, status }: PodView, port: number): string | undefined {
+  const started = (status?.containerStatuses ?? []).flatMap(({ name, state }) => (state?.running?.startedAt === undefined ? [] : [{ name, at: state.running.startedAt }]))
+  const containers = spec?.containers ?? []
+  if (containers.length === 1) return started[0]?.at
+  const serving = containers.find(({ ports = [] }) => ports.some(({ containerPort }) => containerPort === port))
+  if (serving) return started.find(({ name }) => name === serving.name)?.at
+  return started.length === 0 ? undefined : status?.startTime ?? started.map(({ at }) => at).sort()[0]
 }

@@ -144,8 +144,8 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
   if ((terms.isTakenOver || seconds > STEADY_GAP_POLLS * terms.pollSeconds) && !samePods(last.errors, errors)) return { state: next, problems: [...problems, `${Math.round(seconds)} s are lost: pods changed while nobody looked`] }
   if (seconds <= 0) return { state: next, problems: [...problems, 'the clock went back'] }
   const changed = new Set(Object.keys(sources).filter((pod) => Object.hasOwn(last.sources, pod) && last.sources[pod] !== sources[pod]))
-  const errorIncrease = mapArms((arm) => increase(forget(last.errors[arm], changed), errors[arm]))
-  const latencyIncrease = mapArms((arm) => increase(forget(last.latency[arm], changed), latency[arm]))
+  const errorIncrease = mapArms((arm) => increase(withLateStarts(forget(last.errors[arm], changed), errors[arm]), errors[arm]))
+  const latencyIncrease = mapArms((arm) => increase(withLateStarts(forget(last.latency[arm], changed), latency[arm]), latency[arm]))
   const warm = (arm: Role) => warmNames(round[arm], terms)
   // A pod of the baseline that fails alone is no virtue of the canary's. It is left out for what was seen before this poll: a choice by this poll's counts would be no fair comparison.
   const leftOut = terms.against && badPodOf(state, BAD_POD_SECONDS, atMs, 'baseline')?.pod
@@ -201,6 +201,15 @@ const list = (k: number | readonly number[], width: number): readonly number[] =
 /** A pod that is read from another counter than before starts afresh. */
 const forget = (baseline: Baseline, pods: ReadonlySet<string>): Baseline =>
   pods.size === 0 ? baseline : { ...baseline, pods: Object.fromEntries(Object.entries(baseline.pods).filter(([name]) => !pods.has(name))) }
+
+/** A start that is only now known of, and was before the last scrape, is no restart since: what was read then are its counters already. */
+function withLateStarts(baseline: Baseline, { pods }: { readonly pods: Readonly<Record<string, PodCounters>> }): Baseline {
+  const corrected = Object.entries(baseline.pods).map(([name, before]): [string, PodCounters] => {
+    const started = Object.hasOwn(pods, name) ? pods[name]?.started : undefined
+    return [name, started !== undefined && started < baseline.since ? { ...before, started } : before]
+  })
+  return { ...baseline, pods: Object.fromEntries(corrected) }
+}
 
 function countersOf(pods: readonly PodAnswer[], read: (pod: PodAnswer) => PodCounters | 'other bounds' | undefined): Record<string, PodCounters> {
   return Object.fromEntries(pods.flatMap((pod): [string, PodCounters][] => {

@@ -103,6 +103,39 @@ test('one bad pod of four is named, a bad release is not blamed on one', async (
   }
 })
 
+for (const { name, ports, isNew } of [
+  { name: 'the one that serves the page restarts', ports: { sidecar: 9090 }, isNew: true },
+  { name: 'another one restarts', ports: { app: 9090 }, isNew: false },
+  { name: 'another one restarts, and none says whose the port is', ports: {}, isNew: false },
+] as const) {
+  test(`of two containers ${name}: only its own restart makes counters new requests`, async (t) => {
+    let restartedAt = START - 120_000
+    const two = (): KubeObject => {
+      const { spec: _, status, ...rest } = pod('canary', '10.0.0.2') as KubeObject & { readonly spec: object; readonly status: object }
+      const container = (container: 'app' | 'sidecar') => ({ name: container, ports: container in ports ? [{ containerPort: (ports as Record<string, number>)[container] }] : [] })
+      const running = (container: string, at: number) => ({ name: container, state: { running: { startedAt: new Date(at).toISOString() } } })
+      return {
+        ...rest, spec: { containers: [container('app'), container('sidecar')] },
+        status: { ...status, startTime: new Date(START - 130_000).toISOString(), containerStatuses: [running('app', START - 120_000), running('sidecar', restartedAt)] },
+      } as KubeObject
+    }
+    // A canary that failed before, and answers well now: its old failures are nobody's twice.
+    let failures = 20
+    const { log } = createLogLines()
+    let at = START
+    const http: Http = async () => ({ status: 200, body: `http_requests_total{code="200"} 100\nhttp_requests_total{code="500"} ${failures}\n` })
+    const vigil = createVigil({ http, log, now: () => at, caches: { pods: () => [pod('primary', '10.0.0.1'), two()] } as unknown as Caches })
+    const look = () => vigil.look({ ...canary(), status: RUNNING }, { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 50, canary: 50, mirror: false } } as Seen)
+    await look()
+    at += 5_000
+    restartedAt = at - 1_000
+    failures = 24
+    await look()
+    const rate = vigil.measure(KEY, 'error-rate', 'canary', 60)
+    t.match(rate, { kind: 'value', value: isNew ? 100 * (24 / 124) : 100 })
+  })
+}
+
 test('beside a baseline the canary is compared with it, by name, and not with the primary', async (t) => {
   const pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2'), pod('baseline', '10.0.0.3')]
   const beside = { routes: { primary: 90, canary: 10, mirror: false, baseline: 10 } }

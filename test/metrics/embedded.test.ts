@@ -100,6 +100,14 @@ test('a new pod counts whole, a restarted container too', async (t) => {
   t.match(poll, { metrics: { errors: { nc: 50, kc: 21, np: 50 } } })
 })
 
+test('a restart that the cluster tells of late is not counted twice', async (t) => {
+  const before = [0, { canary: [pod('c', 0, errors(500, 5))], primary: [pod('p', 0, errors(900, 0))] }] as const
+  const unsaid = [5, { canary: [pod('c', 5, errors(20, 10))], primary: [pod('p', 5, errors(950, 0))] }] as const
+  const said = [10, { canary: [pod('c', 10, errors(50, 11), { startedAtMs: START + 3_000 })], primary: [pod('p', 10, errors(999, 0))] }] as const
+  t.match(absorb([before, unsaid]).poll, { metrics: { errors: { nc: 20, kc: 10 } } })
+  t.match(absorb([before, unsaid, said]).poll, { metrics: { errors: { nc: 30, kc: 1 } } })
+})
+
 test('counters appear with the first request', async (t) => {
   const { poll, problems } = absorb([pair(0, {}, errors(900, 0)), pair(5, errors(50, 1), errors(1350, 0))])
   t.match(poll, { metrics: { errors: { nc: 50, kc: 1 } } })
