@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { createAgent } from '#agent/agent.ts'
 import { keepCertificates } from '#agent/certificates.ts'
 import { createHealthServer } from '#agent/health.ts'
-import { parseProxyAddress } from '#agent/proxies.ts'
+import { proxiesIn } from '#agent/proxies.ts'
 import { createShards } from '#agent/shards.ts'
 import { createTelemetry } from '#agent/telemetry.ts'
 import { SETTLE_TIMES } from '#certs/rotation.ts'
@@ -48,7 +48,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
     events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
     defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
     metricsServer: env['METRICS_SERVER'],
-    traefikMetrics: env['TRAEFIK_METRICS'] ? parseProxyAddress(env['TRAEFIK_METRICS']) : undefined,
+    proxies: proxiesIn(env),
     eventWebhook: env['EVENT_WEBHOOK_URL'] ?? env['EVENT_WEBHOOK'],
     alertReceiver: alertReceiverOf(env),
     clusterName: env['CLUSTER_NAME'],

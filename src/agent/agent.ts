@@ -18,7 +18,7 @@ import { NotYetKnown, observe, requestedRevision } from '#agent/observe.ts'
 import { judgeCommands, underPolicy } from '#agent/holding.ts'
 import { createPolicies } from '#agent/policies.ts'
 import { routerKinds, trafficProviderFor } from '#agent/providers.ts'
-import { createProxies, type ProxyAddress } from '#agent/proxies.ts'
+import { createProxies, type ProxySettings } from '#agent/proxies.ts'
 import { reconcile, type Ports } from '#agent/reconcile.ts'
 import { createRuns } from '#agent/runs.ts'
 import { createSavedStatuses } from '#agent/saved-status.ts'
@@ -46,8 +46,8 @@ export type AgentOptions = {
   /** Used where `spec.provider` and `spec.metricsServer` are left out. */
   readonly defaultProvider: string
   readonly metricsServer: string | undefined
-  /** Where Traefik counts requests, for Canaries with `spec.gate.scrape.from: proxy`. */
-  readonly traefikMetrics?: ProxyAddress | undefined
+  /** Where proxies count requests, for Canaries with `spec.gate.scrape.from: proxy`. */
+  readonly proxies?: readonly ProxySettings[]
   readonly eventWebhook?: string | undefined
   readonly clusterName?: string | undefined
   /** Alerted about Canaries that name nobody. */
@@ -140,7 +140,7 @@ export function createAgent(options: AgentOptions): Agent {
   const claims = createClaims({ client, caches })
   const failing = createFailing({ saved, events, log, now })
   const runs = createRuns({ ...(options.isShared ? { shared: { now } } : {}), canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
-  const proxies = options.traefikMetrics === undefined ? undefined : createProxies(options.traefikMetrics, client, now)
+  const proxies = (options.proxies ?? []).map((settings) => createProxies(settings, client, now))
   const vigil = createVigil({ http: options.http, caches, log, now, proxies })
   const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now, wait })
 

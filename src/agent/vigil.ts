@@ -1,6 +1,7 @@
 import type { Http } from '#api/http.ts'
 import { hasBaseline } from '#api/baseline.ts'
 import type { Canary } from '#api/canary.ts'
+import { COUNTED_PROVIDERS } from '#api/counting-proxies.ts'
 import { apexName } from '#api/defaults.ts'
 import { parseDuration } from '#api/duration.ts'
 import { LABEL_ROLE, type Role, type WorkloadRole } from '#api/names.ts'
@@ -18,7 +19,7 @@ import { hasEvidence, type JudgeState, type Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
 import { absorbRound, BAD_POD_SECONDS, badPodOf, badPodText, EMPTY_EMBEDDED, leftOutText, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
-import { isScrapedProxy, SCRAPED_PROXIES, traefikCounters } from '#metrics/proxy.ts'
+import { routesFor, SCRAPED_PROXIES } from '#metrics/proxy.ts'
 import { scrapePods, scrapeProxy, scrapeTargetOf, type ScrapePod, type ScrapeRound, type ScrapeSettings } from '#metrics/scrape.ts'
 import { isComparedWithBaseline } from '#rollout/baseline.ts'
 import type { JudgementSeen, Seen } from '#rollout/decision.ts'
@@ -50,8 +51,8 @@ export type VigilOptions = {
   readonly caches: Caches
   readonly log: Log
   readonly now: () => number
-  /** Traefik's pods, for Canaries that want its counters; undefined where nobody said where it is. */
-  readonly proxies?: Proxies | undefined
+  /** The proxies of which somebody said where they are, for Canaries that want their counters. */
+  readonly proxies?: readonly Proxies[]
 }
 
 type Watch = {
@@ -80,7 +81,7 @@ const FRESH_MS = 200
 /** What a run's first so many seconds under traffic say about its traffic is enough for a warning. */
 const TRAFFIC_SECONDS = 30
 
-export function createVigil({ http, caches, log, now, proxies }: VigilOptions): Vigil {
+export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptions): Vigil {
   const watches = new Map<string, Watch>()
 
   async function poll(canary: Canary, seen: Seen, watch: Watch): Promise<Watch> {
@@ -126,13 +127,19 @@ export function createVigil({ http, caches, log, now, proxies }: VigilOptions): 
     const other: WorkloadRole = against ? 'baseline' : 'primary'
     const pods = podsOf(canary, caches, other)
     if (canary.spec.gate?.scrape?.from !== 'proxy') return await scrapePods(pods, http, { ...terms, names: settingsOf(canary) })
-    if (!isScrapedProxy(provider.name)) return `spec.gate.scrape.from: proxy needs spec.provider ${SCRAPED_PROXIES.join(' or ')}, and it is ${provider.name}: use pods`
-    if (!proxies) return 'nobody told the agent where Traefik counts: set its TRAEFIK_METRICS, like traefik/traefik:9100'
-    const asked = await proxies.pods()
-    if (asked.length === 0) return 'TRAEFIK_METRICS names a Service without a ready pod'
-    const names = (role: WorkloadRole) => traefikCounters(canary.metadata.namespace ?? '', apexName(canary), role)
+    const fitting = SCRAPED_PROXIES.filter((proxy) => routesFor(proxy, provider.name))
+    if (fitting.length === 0) return `spec.gate.scrape.from: proxy needs spec.provider ${COUNTED_PROVIDERS.join(' or ')}, and it is ${provider.name}: use pods`
+    const known = proxies.filter(({ proxy }) => fitting.includes(proxy))
+    if (known.length === 0) return `nobody told the agent where the proxy counts: set its ${fitting.map(({ variable, example }) => `${variable}, like ${example}`).join(', or ')}`
+    const asked = await Promise.all(known.map(async ({ proxy, pods: podsOfProxy }) => ({ proxy, pods: await podsOfProxy() })))
+    if (asked.every((each) => each.pods.length === 0)) return `${known.map(({ proxy }) => proxy.variable).join(' and ')}: a Service without a ready pod`
     const readyAt = (arm: Role) => Math.max(...pods[arm].map(({ readyAtMs }) => readyAtMs ?? now()), 0) || undefined
-    return await scrapeProxy(asked, { canary: names('canary'), primary: names(other) }, { canary: readyAt('canary'), primary: readyAt('primary') }, http, terms, other)
+    // Whoever routes counts; any other proxy has nothing to say of these Services.
+    const rounds = await Promise.all(asked.map(async (each) => {
+      const names = (role: WorkloadRole) => each.proxy.counters(canary.metadata.namespace ?? '', apexName(canary), role)
+      return await scrapeProxy(each.pods, { canary: names('canary'), primary: names(other) }, { canary: readyAt('canary'), primary: readyAt('primary') }, http, terms, other)
+    }))
+    return { canary: rounds.flatMap((round) => round.canary), primary: rounds.flatMap((round) => round.primary) }
   }
 
   return {

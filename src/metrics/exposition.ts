@@ -15,12 +15,14 @@ export function parseExposition(text: string, names: ReadonlySet<string>, contai
   let start = 0
   let found = -1
   while (start < text.length) {
-    const newline = text.indexOf('\n', start)
-    const end = newline < 0 ? text.length : newline
     if (containing !== '' && found < start) {
       found = text.indexOf(containing, start)
       if (found < 0) break
+      // Of a proxy's page nearly every line is about somebody else.
+      start = text.lastIndexOf('\n', found) + 1
     }
+    const newline = text.indexOf('\n', start)
+    const end = newline < 0 ? text.length : newline
     const name = found >= end ? undefined : wantedName(text, start, end, names)
     if (name !== undefined) {
       if (end - start > MAX_LINE_CHARS) return { fault: `a line of ${name} is longer than ${MAX_LINE_CHARS} characters` }
@@ -83,8 +85,8 @@ function withValue(name: string, labels: Readonly<Record<string, string>>, rest:
 /** Where the counters of a service are, when its pods do not follow a known convention. */
 export type CounterNames = {
   readonly requests?: { readonly name: string; readonly statusLabel?: string }
-  /** Of a histogram, without `_bucket`. Milliseconds if the name says so, else seconds. */
-  readonly duration?: { readonly name: string }
+  /** Of a histogram, without `_bucket`. Milliseconds if the name or the unit says so, else seconds. */
+  readonly duration?: { readonly name: string; readonly unit?: 'ms' }
   /** Of a page about many services: whose samples are meant. `containing` is a part of each of their lines, to find them fast. */
   readonly where?: { readonly label: string; readonly pattern: RegExp; readonly containing: string }
 }
@@ -117,8 +119,8 @@ const STATUS_LABELS = ['code', 'status', 'status_code', 'http_response_status_co
 /** The counters of a page, or why it could not be read. */
 export function readPage(text: string, names: CounterNames = {}): { readonly page: PageCounters; readonly fault?: undefined } | { readonly page?: undefined; readonly fault: string } {
   const requests = names.requests ? [{ name: names.requests.name, statusLabels: names.requests.statusLabel ? [names.requests.statusLabel] : STATUS_LABELS }] : REQUEST_SOURCES
-  const durations = names.duration ? [names.duration.name] : DURATION_SOURCES
-  const wanted = new Set([...requests.map(({ name }) => name), ...durations.flatMap((name) => [`${name}_bucket`])])
+  const durations: readonly NonNullable<CounterNames['duration']>[] = names.duration ? [names.duration] : DURATION_SOURCES.map((name) => ({ name }))
+  const wanted = new Set([...requests.map(({ name }) => name), ...durations.map(({ name }) => `${name}_bucket`)])
   const { samples: all, fault } = parseExposition(text, wanted, names.where?.containing)
   if (!all) return { fault }
   const { where } = names
@@ -150,8 +152,8 @@ function readErrors(samples: readonly Sample[], { name, statusLabels }: RequestS
   return { source: `${name}{${label}}`, requests, failures }
 }
 
-function readLatency(samples: readonly Sample[], source: string): PageCounters['latency'] {
-  const toMs = /_(?:ms|milliseconds)$/.test(source) ? 1 : 1_000
+function readLatency(samples: readonly Sample[], { name: source, unit }: NonNullable<CounterNames['duration']>): PageCounters['latency'] {
+  const toMs = unit === 'ms' || /_(?:ms|milliseconds)$/.test(source) ? 1 : 1_000
   let requests = 0
   let series = 0
   const buckets = new Map<number, { total: number; series: number }>()

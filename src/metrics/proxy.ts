@@ -1,25 +1,26 @@
-/** What proxies count about the requests of one arm, for those who scrape them. Data alone. */
+/** What proxies count about the requests of one arm, for those who scrape them. One proxy a file, data alone. */
 
-import { roleName, type WorkloadRole } from '#api/names.ts'
+import { COUNTING_PROXIES, type CountingProxy } from '#api/counting-proxies.ts'
+import type { WorkloadRole } from '#api/names.ts'
+import { envoyCounters } from '#metrics/envoy.ts'
 import type { CounterNames } from '#metrics/exposition.ts'
+import { traefikCounters } from '#metrics/traefik.ts'
 
-/** Traffic providers whose proxy counts by Service, so that the arms can be told apart. */
-export const SCRAPED_PROXIES = ['traefik'] as const
-
-export const isScrapedProxy = (provider: string): boolean => (SCRAPED_PROXIES as readonly string[]).includes(provider)
-
-/** A number or a name; not the rest of another Canary's Service whose name begins alike. */
-const PORT = '(?!.*-(?:canary|primary|baseline)-)[0-9a-zA-Z-]+'
-
-/**
- * Counters of one arm on Traefik's page. A Service is named after its namespace, its port and its provider; both names are DNS
- * labels, so nothing in them means anything to a regular expression.
- */
-export function traefikCounters(namespace: string, apex: string, arm: WorkloadRole): CounterNames {
-  const prefix = `${namespace}-${roleName(apex, arm)}-`
-  return {
-    requests: { name: 'traefik_service_requests_total', statusLabel: 'code' },
-    duration: { name: 'traefik_service_request_duration_seconds' },
-    where: { label: 'service', containing: `"${prefix}`, pattern: new RegExp(`^${prefix}${PORT}@kubernetes(?:crd|gateway)$`) },
-  }
+export type ScrapedProxy = {
+  readonly name: CountingProxy
+  /** Of the agent's environment: where its pods are. */
+  readonly variable: string
+  readonly example: string
+  /** Of its page, where nobody says otherwise. */
+  readonly path: string
+  /** Counters of one arm on its page: the first of these that are there. Services are DNS labels, so nothing in a name means anything to a regular expression. */
+  counters(namespace: string, apex: string, arm: WorkloadRole): readonly CounterNames[]
 }
+
+/** Every proxy that can be scraped. A new one is one file, one line here and its providers in `COUNTING_PROXIES`. */
+export const SCRAPED_PROXIES: readonly ScrapedProxy[] = [
+  { name: 'traefik', variable: 'TRAEFIK_METRICS', example: 'traefik/traefik:9100', path: '/metrics', counters: traefikCounters },
+  { name: 'envoy', variable: 'ENVOY_METRICS', example: 'projectcontour/envoy:8002', path: '/stats/prometheus', counters: envoyCounters },
+]
+
+export const routesFor = ({ name }: ScrapedProxy, provider: string): boolean => (COUNTING_PROXIES[name] as readonly string[]).includes(provider)

@@ -29,8 +29,9 @@ export type PodAnswer = ScrapePod & { readonly answer: { readonly kind: 'page'; 
 
 export type ScrapeRound = Readonly<Record<Role, readonly PodAnswer[]>>
 
-/** A page may be larger than another server's answer. */
+/** A page may be larger than another server's answer, and a proxy's is about everybody. */
 const MAX_PAGE_BYTES = 4 * 1024 * 1024
+const MAX_PROXY_PAGE_BYTES = 16 * 1024 * 1024
 const DEFAULT_PATH = '/metrics'
 /** Names of container ports that serve metrics, the likeliest first. */
 const METRICS_PORT_NAMES = ['metrics', 'http-metrics', 'prom', 'prometheus']
@@ -81,31 +82,38 @@ export async function scrapePods(pods: Readonly<Record<Role, readonly ScrapePod[
  * a proxy is warm when what it stands before is not. `against`: the name of the arm that the canary is compared with.
  */
 export async function scrapeProxy(
-  pods: readonly ScrapePod[], names: Readonly<Record<Role, CounterNames>>, readyAtMs: Readonly<Record<Role, number | undefined>>, http: Http, terms: Omit<ScrapeTerms, 'names'>, against = 'primary',
+  pods: readonly ScrapePod[], names: Readonly<Record<Role, readonly CounterNames[]>>, readyAtMs: Readonly<Record<Role, number | undefined>>, http: Http, terms: Omit<ScrapeTerms, 'names'>, against = 'primary',
 ): Promise<ScrapeRound> {
-  const pages = await Promise.all(pods.map(async (pod) => ({ pod, got: await fetchPage(pod, http, terms) })))
+  const pages = await Promise.all(pods.map(async (pod) => ({ pod, got: await fetchPage(pod, http, terms, MAX_PROXY_PAGE_BYTES) })))
   const ofArm = (arm: Role): readonly PodAnswer[] => pages.map(({ pod, got }) =>
     answerOf({ ...pod, name: `${pod.name} (${arm === 'canary' ? arm : against})`, ...(readyAtMs[arm] === undefined ? {} : { readyAtMs: readyAtMs[arm] }) }, got, names[arm]))
   return { canary: ofArm('canary'), primary: ofArm('primary') }
 }
 
-const scrapePod = async (pod: ScrapePod, http: Http, { names, ...terms }: ScrapeTerms): Promise<PodAnswer> => answerOf(pod, await fetchPage(pod, http, terms), names)
+const scrapePod = async (pod: ScrapePod, http: Http, { names, ...terms }: ScrapeTerms): Promise<PodAnswer> => answerOf(pod, await fetchPage(pod, http, terms, MAX_PAGE_BYTES), [names ?? {}])
 
 type Fetched = { readonly atMs: number; readonly body: string } | { readonly reason: string }
 
-async function fetchPage(pod: ScrapePod, http: Http, { deadlineMs, signal, now }: Omit<ScrapeTerms, 'names'>): Promise<Fetched> {
+async function fetchPage(pod: ScrapePod, http: Http, { deadlineMs, signal, now }: Omit<ScrapeTerms, 'names'>, maxBytes: number): Promise<Fetched> {
   try {
-    const { status, body } = await http({ url: pageUrl(pod), headers: { accept: 'text/plain;version=0.0.4' }, deadlineMs, maxBytes: MAX_PAGE_BYTES, insecureSkipVerify: true }, signal)
+    const { status, body } = await http({ url: pageUrl(pod), headers: { accept: 'text/plain;version=0.0.4' }, deadlineMs, maxBytes, insecureSkipVerify: true }, signal)
     return status === 200 ? { atMs: now(), body } : { reason: `status ${status}` }
   } catch (err) {
     return { reason: err instanceof Error ? err.message : 'request failed' }
   }
 }
 
-function answerOf(pod: ScrapePod, got: Fetched, names: CounterNames | undefined): PodAnswer {
+/** `names`: the first of these that the page has. */
+function answerOf(pod: ScrapePod, got: Fetched, names: readonly CounterNames[]): PodAnswer {
   if ('reason' in got) return { ...pod, answer: { kind: 'failed', reason: got.reason } }
-  const { page, fault } = readPage(got.body, names)
-  return { ...pod, answer: page ? { kind: 'page', atMs: got.atMs, page } : { kind: 'failed', reason: fault } }
+  let page: PageCounters = {}
+  for (const candidate of names) {
+    const read = readPage(got.body, candidate)
+    if (!read.page) return { ...pod, answer: { kind: 'failed', reason: read.fault } }
+    page = read.page
+    if (page.errors) break
+  }
+  return { ...pod, answer: { kind: 'page', atMs: got.atMs, page } }
 }
 
 /** Built from parts that the pod's owner chose: the path must stay a path. */

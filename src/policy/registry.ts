@@ -73,6 +73,7 @@ import { replicaWeights } from '#policy/rules/replica-weights.ts'
 import { requestDurationBounds } from '#policy/rules/request-duration-bounds.ts'
 import { requestDurationUnits } from '#policy/rules/request-duration-units.ts'
 import { revertOnDeletion } from '#policy/rules/revert-on-deletion.ts'
+import { scrapeSource } from '#policy/rules/scrape-source.ts'
 import { servicePort } from '#policy/rules/service-port.ts'
 import { serviceTarget } from '#policy/rules/service-target.ts'
 import { serviceTimeouts } from '#policy/rules/service-timeouts.ts'
@@ -160,6 +161,7 @@ export const RULES: readonly Rule[] = [
   requestDurationBounds,
   requestDurationUnits,
   revertOnDeletion,
+  scrapeSource,
   servicePort,
   serviceTarget,
   serviceTimeouts,

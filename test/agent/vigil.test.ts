@@ -7,6 +7,7 @@ import type { Caches } from '#agent/caches.ts'
 import type { Proxies } from '#agent/proxies.ts'
 import { createVigil } from '#agent/vigil.ts'
 import { judgeMode } from '#judge/settings.ts'
+import { SCRAPED_PROXIES, type ScrapedProxy } from '#metrics/proxy.ts'
 import type { Seen } from '#rollout/decision.ts'
 import { createLogLines } from '../kube/log-lines.ts'
 import { canary } from './world.ts'
@@ -14,6 +15,7 @@ import { canary } from './world.ts'
 const START = Date.UTC(2026, 0, 1)
 const RUNNING: CanaryStatus = { phase: 'Progressing', lastAppliedSpec: 'r2', gate: { step: 0 } }
 const KEY = 'shop/cart'
+const [TRAEFIK, ENVOY] = SCRAPED_PROXIES as readonly [ScrapedProxy, ScrapedProxy]
 
 const pod = (role: WorkloadRole, ip: string): KubeObject => ({
   apiVersion: 'v1', kind: 'Pod', metadata: { name: `${role}-${ip}`, namespace: 'shop', labels: { 'canarygate.dev/role': role }, annotations: { 'prometheus.io/port': '9090' } },
@@ -26,7 +28,7 @@ const pod = (role: WorkloadRole, ip: string): KubeObject => ({
 
 /** Pods answer what `failing` makes of their role: ten requests a second, with that share of failures. */
 function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {}, proxies }: {
-  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: () => readonly KubeObject[]; readonly gate?: Canary['spec']['gate']; readonly proxies?: Proxies | undefined
+  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: () => readonly KubeObject[]; readonly gate?: Canary['spec']['gate']; readonly proxies?: readonly Proxies[] | undefined
 } = {}) {
   let at = START
   const urls: string[] = []
@@ -39,7 +41,7 @@ function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), po
     return { status: 200, body: `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - Math.round(served * share)}\nhttp_requests_total{code="500"} ${Math.round(served * share)}\n` }
   }
   const { log, lines } = createLogLines()
-  const vigil = createVigil({ http, log, now: () => at, caches: { pods } as unknown as Caches, proxies })
+  const vigil = createVigil({ http, log, now: () => at, caches: { pods } as unknown as Caches, ...(proxies ? { proxies } : {}) })
   const object = (status: CanaryStatus): Canary => ({ ...canary({ spec: { gate }, analysis: { metrics: [{ name: 'request-success-rate', thresholdRange: { min: 99 } }] } }), status })
   const look = (status: CanaryStatus = RUNNING, weight = 50, more: Partial<Seen> = {}, why?: 'decision') =>
     vigil.look(object(status), { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 100 - weight, canary: weight, mirror: false }, ...more } as Seen, why)
@@ -309,14 +311,40 @@ test('a Canary that a person wrote is warned about, one of the agent\'s is judge
 })
 
 for (const { name, provider, proxies, reason } of [
-  { name: 'another provider', provider: 'kubernetes', proxies: [], reason: /needs spec\.provider traefik, and it is kubernetes: use pods/ },
+  { name: 'another provider', provider: 'kubernetes', proxies: [], reason: /needs spec\.provider traefik or gatewayapi:v1 or gatewayapi:v1beta1, and it is kubernetes: use pods/ },
   { name: 'an agent that was not told of the proxy', provider: 'traefik', proxies: undefined, reason: /set its TRAEFIK_METRICS/ },
+  { name: 'an agent that was not told which proxy the Gateway is', provider: 'gatewayapi:v1', proxies: undefined, reason: /set its TRAEFIK_METRICS, like traefik\/traefik:9100, or ENVOY_METRICS, like projectcontour\/envoy:8002/ },
   { name: 'a proxy without pods', provider: 'traefik', proxies: [], reason: /a Service without a ready pod/ },
 ]) {
   test(`counters of a proxy, with ${name}: not known, and it says why`, async (t) => {
-    const { vigil, look, urls } = scene({ gate: { scrape: { from: 'proxy' } }, proxies: proxies && { pods: async () => proxies } })
+    const { vigil, look, urls } = scene({ gate: { scrape: { from: 'proxy' } }, proxies: proxies && [{ proxy: TRAEFIK, pods: async () => proxies }] })
     await look(RUNNING, 50, { provider: { name: provider, settleMs: 0, weightsByReplicas: false } })
     t.match(vigil.measure(KEY, 'request-success-rate', 'canary', 60), { kind: 'unavailable', reason })
     t.same(urls, [])
   })
 }
+
+test('behind a Gateway whoever routes counts: every proxy is asked, by its own names', async (t) => {
+  let at = START
+  const urls = new Set<string>()
+  const http: Http = async ({ url }) => {
+    urls.add(url)
+    const served = (at - START) / 100
+    const lines = (arm: string, bad: number) => ['2', '5'].map((code) =>
+      `envoy_cluster_upstream_rq_xx{envoy_response_code_class="${code}",envoy_cluster_name="shop_cart-${arm}_80"} ${code === '5' ? bad : served - bad}`)
+    return { status: 200, body: url.includes(':8002') ? [...lines('canary', served / 4), ...lines('primary', 0), ''].join('\n') : 'traefik_config_reloads_total 3\n' }
+  }
+  const proxyPod = (name: string, port: number, path: string) => ({ name, ip: '10.0.0.7', port, path, scheme: 'http', startedAtMs: 0, ready: true }) as const
+  const vigil = createVigil({
+    http, log: createLogLines().log, now: () => at, caches: { pods: () => [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')] } as unknown as Caches,
+    proxies: [{ proxy: TRAEFIK, pods: async () => [proxyPod('traefik-1', 9100, '/metrics')] }, { proxy: ENVOY, pods: async () => [proxyPod('envoy-1', 8002, '/stats/prometheus')] }],
+  })
+  const spec = { ...canary({ spec: { provider: 'gatewayapi:v1', gate: { scrape: { from: 'proxy' } } } }), status: RUNNING }
+  for (let round = 0; round < 3; round += 1) {
+    await vigil.look(spec, { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 50, canary: 50, mirror: false }, provider: { name: 'gatewayapi:v1', settleMs: 0, weightsByReplicas: false } } as Seen)
+    at += 5_000
+  }
+  t.same([...urls].sort(), ['http://10.0.0.7:8002/stats/prometheus', 'http://10.0.0.7:9100/metrics'])
+  t.match(vigil.measure(KEY, 'error-rate', 'canary', 60), { kind: 'value', value: 25 })
+  t.match(vigil.measure(KEY, 'error-rate', 'primary', 60), { kind: 'value', value: 0 })
+})

@@ -27,7 +27,7 @@ export const serviceTarget: Rule = {
     if (gate?.scrape?.from !== 'proxy' && (gate?.scrape || gate?.judge?.mode === 'enforce')) {
       findings.push({
         field: gate.scrape ? 'spec.gate.scrape' : 'spec.gate.judge.mode', severity: 'warn', message: 'finds no counters: a Service has no pods of its own',
-        fix: 'use spec.gate.scrape.from: proxy with provider traefik, or metricsServer and thresholds alone',
+        fix: 'use spec.gate.scrape.from: proxy with a router that counts, or metricsServer and thresholds alone',
       })
     }
     return findings

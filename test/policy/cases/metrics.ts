@@ -50,6 +50,19 @@ export const metricCases: Readonly<Record<string, Cases>> = {
       { name: 'the name is taken', spec: { gate: { baseline: {} } }, context: { cluster: clusterOf([objectOf('v1', 'Service', 'cart-baseline')]) }, fields: ['spec.gate.baseline'] },
     ],
   },
+  'scrape-source': {
+    valid: [
+      { name: 'pods wherever', spec: { provider: 'kubernetes', gate: { scrape: { port: 9090, path: '/m' } } } },
+      { name: 'behind Traefik', spec: { gate: { scrape: { from: 'proxy' } } } },
+      { name: 'behind a Gateway', spec: { provider: 'gatewayapi:v1', gate: { scrape: { from: 'proxy' } } } },
+      { name: 'offline nobody knows the default', spec: { provider: undefined, gate: { scrape: { from: 'proxy' } } }, context: { defaultProvider: undefined } },
+    ],
+    invalid: [
+      { name: 'no proxy', spec: { provider: 'kubernetes', gate: { scrape: { from: 'proxy' } } }, fields: ['spec.gate.scrape.from'], severity: 'deny' },
+      { name: 'none by default', spec: { provider: undefined, gate: { scrape: { from: 'proxy' } } }, fields: ['spec.gate.scrape.from'] },
+      { name: 'settings of pods', spec: { gate: { scrape: { from: 'proxy', port: 9090, requests: { name: 'hits' } } } }, fields: ['spec.gate.scrape.port', 'spec.gate.scrape.requests'], severity: 'warn' },
+    ],
+  },
   'judge-needs-limit': {
     valid: [
       { name: 'a limit', spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { ...rate({ thresholdRange: { min: 99 } }), stepWeight: 10, maxWeight: 100 } },
