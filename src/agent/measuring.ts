@@ -61,7 +61,7 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
 
   /** A failure with what else is known of it: one bad pod, or a primary that fails alike. */
   async function explain(canary: Canary, metric: CanaryMetric, checked: CheckedMetric & { readonly failure: string }, { spec, primary }: Asked, subject: Subject): Promise<CheckedMetric> {
-    const badPod = server(canary) || spec.kind === 'duration' ? undefined : options.vigil.badPod(objectKey(canary.metadata), windowOf(metric))
+    const badPod = server(canary) ? undefined : badPodOf(canary, metric, spec)
     if (badPod) return { ...checked, failure: `${checked.failure}; ${badPod}` }
     // Who keeps to Flagger's verdicts keeps to this one, too.
     if (!primary || judgeMode(canary.spec) !== 'enforce') return checked
@@ -69,6 +69,12 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     if (checkMetric(spec, theirs, subject).failure === undefined) return checked
     const { failure, ...rest } = checked
     return { ...rest, inBothArms: `${failure}; the primary fails this check, too: the new revision is not to blame` }
+  }
+
+  function badPodOf(canary: Canary, metric: CanaryMetric, { kind, thresholdRange, threshold = 0 }: MetricSpec): string | undefined {
+    const longest = thresholdRange ? thresholdRange.max : threshold
+    if (kind !== 'duration') return options.vigil.badPod(objectKey(canary.metadata), windowOf(metric))
+    return longest === undefined ? undefined : options.vigil.badPod(objectKey(canary.metadata), windowOf(metric), longest)
   }
 
   const server = (canary: Canary): string | undefined => canary.spec.metricsServer ?? options.metricsServer

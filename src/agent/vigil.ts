@@ -14,11 +14,11 @@ import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig } from '#judge/con
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
 import type { Poll } from '#judge/poll.ts'
 import { shortfall, type Traffic } from '#judge/power.ts'
-import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
+import { ERRORS, judgeMode, judgeSettingsOf, LATENCY } from '#judge/settings.ts'
 import { hasEvidence, type JudgeState, type Memory } from '#judge/state.ts'
 import type { Log } from '#kube/log.ts'
 import type { BuiltinMetric } from '#metrics/builtin.ts'
-import { absorbRound, BAD_POD_SECONDS, badPodOf, badPodText, EMPTY_EMBEDDED, leftOutText, measureEmbedded, type EmbeddedState } from '#metrics/embedded.ts'
+import { absorbRound, BAD_POD_SECONDS, badPodOf, badPodText, EMPTY_EMBEDDED, leftOutText, measureEmbedded, slowPodOf, type EmbeddedState } from '#metrics/embedded.ts'
 import { routesFor, SCRAPED_PROXIES } from '#metrics/proxy.ts'
 import { scrapePods, scrapeProxy, scrapeTargetOf, type ScrapePod, type ScrapeRound, type ScrapeSettings } from '#metrics/scrape.ts'
 import { isComparedWithBaseline } from '#rollout/baseline.ts'
@@ -39,8 +39,8 @@ export type Vigil = {
    */
   look(canary: Canary, seen: Seen, why?: 'decision'): Promise<{ readonly judgement: JudgementSeen | undefined; readonly nextAt: number | undefined }>
   measure(key: string, metric: BuiltinMetric, arm: Role, windowSeconds: number): Measurement | undefined
-  /** The one pod of the canary that fails where the others do not, in words. */
-  badPod(key: string, windowSeconds: number): string | undefined
+  /** The one pod of the canary that fails where the others do not, in words; with `slowerThanMs` the one that answers later than that. */
+  badPod(key: string, windowSeconds: number, slowerThanMs?: number): string | undefined
   forget(key: string): void
   /** Leadership came: somebody else may have watched since, and wrote down what was seen. */
   takeOver(): void
@@ -166,8 +166,9 @@ export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptio
       const watch = watches.get(key)
       return watch && measureEmbedded(watch.embedded, metric, arm, windowSeconds, now())
     },
-    badPod(key, windowSeconds) {
-      const bad = badPodOf(watches.get(key)?.embedded ?? EMPTY_EMBEDDED, windowSeconds, now())
+    badPod(key, windowSeconds, slowerThanMs) {
+      const { embedded } = watches.get(key) ?? { embedded: EMPTY_EMBEDDED }
+      const bad = slowerThanMs === undefined ? badPodOf(embedded, windowSeconds, now()) : slowPodOf(embedded, slowerThanMs, windowSeconds, now())
       return bad && badPodText(bad)
     },
     forget: (key) => { watches.delete(key) },
@@ -201,12 +202,16 @@ function judgementOf(canary: Canary, watch: Watch, at: number): JudgementSeen | 
   if (!watch.judged || mode === 'off') return undefined
   const { last, record } = watch.judged
   const traffic = trafficOf(canary, watch, at)
-  return { mode, verdict: last.verdict, words: wordsOf(last, watch, at), record, traffic, tooShort: traffic && tooShort(canary, watch.judged.config, traffic) }
+  return { mode, verdict: last.verdict, words: wordsOf(last, watch.judged.config, watch, at), record, traffic, tooShort: traffic && tooShort(canary, watch.judged.config, traffic) }
 }
 
 /** The judge's reason, the pod that is to blame when it is one of several, and the one that the canary is not compared with. */
-function wordsOf({ verdict, reason }: Judgement, { embedded, against }: Pick<Watch, 'embedded' | 'against'>, nowMs: number): string {
-  const bad = verdict === 'Worse' || verdict === 'Suspect' ? badPodOf(embedded, BAD_POD_SECONDS, nowMs) : undefined
+function wordsOf({ verdict, reason, metrics }: Judgement, config: JudgeConfig, { embedded, against }: Pick<Watch, 'embedded' | 'against'>, nowMs: number): string {
+  const judged = config.metrics.find(({ name }) => name === LATENCY)
+  const slo = judged?.kind === 'histogram' ? judged.slo : undefined
+  const isSlow = slo !== undefined && (metrics[LATENCY]?.lnE ?? -Infinity) > (metrics[ERRORS]?.lnE ?? -Infinity)
+  const found = isSlow ? slowPodOf(embedded, slo, BAD_POD_SECONDS, nowMs) : badPodOf(embedded, BAD_POD_SECONDS, nowMs)
+  const bad = verdict === 'Worse' || verdict === 'Suspect' ? found : undefined
   const leftOut = against && badPodOf(embedded, BAD_POD_SECONDS, nowMs, 'baseline')
   return [reason, ...(bad ? [badPodText(bad)] : []), ...(leftOut ? [leftOutText(leftOut)] : [])].join('; ')
 }

@@ -40,6 +40,8 @@ export type WindowPoll = {
   readonly seconds: number
   /** Requests and failures of each pod: one bad pod is not a bad release, nor a bad stable revision. The primary's may be hundreds, and are not kept. */
   readonly pods: Readonly<Record<FreshArm, Readonly<Record<string, readonly [requests: number, failures: number]>>>>
+  /** Of each pod of the canary: requests with a latency, and those slower than each bound. Kept for as long as one bad pod is looked for. */
+  readonly slow?: Readonly<Record<string, readonly [timed: number, slower: readonly number[]]>>
 } & Readonly<Record<Role, ArmWindow>>
 /** Whose pods are looked at one by one. */
 type FreshArm = 'canary' | 'baseline'
@@ -161,6 +163,7 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
     atMs,
     seconds,
     pods: { canary: Object.fromEntries(pods.canary), baseline: terms.against ? Object.fromEntries(pods.primary) : {} },
+    slow: Object.fromEntries(Object.keys(latency.canary.pods).map((name, i): [string, Timed['pods'][number]] => [name, everyone.canary.pods[i] ?? [0, []]])),
     ...mapArms((arm) => ({ requests: errorIncrease[arm].n, failures: scalar(errorIncrease[arm].k), timed: everyone[arm].n, slower: everyone[arm].k })),
   }
   const window = trimmed([...state.window, windowPoll], atMs, terms)
@@ -267,7 +270,11 @@ function timed(names: readonly string[], pods: readonly (readonly [number, numbe
 }
 
 function trimmed(window: readonly WindowPoll[], atMs: number, { windowSeconds = WINDOW_SECONDS }: RoundTerms): readonly WindowPoll[] {
-  return window.filter((poll) => poll.atMs > atMs - windowSeconds * 1_000).slice(-MAX_WINDOW_POLLS)
+  return window.filter((poll) => poll.atMs > atMs - windowSeconds * 1_000).slice(-MAX_WINDOW_POLLS).map((poll) => {
+    if (poll.slow === undefined || poll.atMs > atMs - BAD_POD_SECONDS * 1_000) return poll
+    const { slow: _, ...rest } = poll
+    return rest
+  })
 }
 
 /** As the queries of other sources. */
@@ -299,17 +306,28 @@ const LEAST_FAILURES_TO_BLAME = 10
 /** Of all failures: a pod that has so many of them has them alone. */
 const SHARE_TO_BLAME = 0.9
 
-export type BadPod = { readonly pod: string; readonly own: ArmCounts; readonly others: ArmCounts; readonly otherPods: number }
+/** `slowerThanMs`: what is counted as failures is requests slower than that. */
+export type BadPod = { readonly pod: string; readonly own: ArmCounts; readonly others: ArmCounts; readonly otherPods: number; readonly slowerThanMs?: number }
 
 /** The pod that fails where the others of its arm do not; undefined where all fail alike, or there is but one. */
-export function badPodOf({ window }: Pick<EmbeddedState, 'window'>, intervalSeconds: number, nowMs: number, arm: FreshArm = 'canary'): BadPod | undefined {
+export const badPodOf = ({ window }: Pick<EmbeddedState, 'window'>, intervalSeconds: number, nowMs: number, arm: FreshArm = 'canary'): BadPod | undefined =>
+  outlierOf(window.filter(({ atMs }) => atMs > nowMs - intervalSeconds * 1_000).map(({ pods }) => pods[arm]))
+
+/** The pod of the canary that answers late where the others do not: later than the largest bound up to `sloMs`. */
+export function slowPodOf({ window, bounds }: Pick<EmbeddedState, 'window' | 'bounds'>, sloMs: number, intervalSeconds: number, nowMs: number): BadPod | undefined {
+  const index = Math.max(0, bounds.findLastIndex((bound) => bound <= sloMs))
+  const slowerThanMs = bounds[index]
+  if (slowerThanMs === undefined) return undefined
+  const polls = window.filter(({ atMs }) => atMs > nowMs - intervalSeconds * 1_000)
+  const bad = outlierOf(polls.map(({ slow = {} }) => Object.fromEntries(Object.entries(slow).map(([name, [timed, slower]]) => [name, [timed, slower[index] ?? 0]]))))
+  return bad && { ...bad, slowerThanMs }
+}
+
+function outlierOf(polls: readonly Readonly<Record<string, readonly [requests: number, failures: number]>>[]): BadPod | undefined {
   const sums = new Map<string, ArmCounts>()
-  for (const { atMs, pods } of window) {
-    if (atMs <= nowMs - intervalSeconds * 1_000) continue
-    for (const [name, [requests, failures]] of Object.entries(pods[arm])) {
-      const sum = sums.get(name) ?? { requests: 0, failures: 0 }
-      sums.set(name, { requests: sum.requests + requests, failures: sum.failures + failures })
-    }
+  for (const [name, [requests, failures]] of polls.flatMap((pods) => Object.entries(pods))) {
+    const sum = sums.get(name) ?? { requests: 0, failures: 0 }
+    sums.set(name, { requests: sum.requests + requests, failures: sum.failures + failures })
   }
   const busy = [...sums].filter(([, { requests }]) => requests > 0).sort(([, a], [, b]) => b.failures - a.failures)
   const [worst, ...rest] = busy
@@ -329,7 +347,10 @@ const shareInWords = ({ requests, failures }: ArmCounts): string => `${percent(f
 const othersInWords = ({ others, otherPods }: BadPod): string => `the other${otherPods === 1 ? '' : ` ${otherPods}`} ${shareInWords(others)}`
 
 /** `nearly all of it in pod cart-canary-x, which fails 100 % of 52 requests; the other 3 0.6 % of 160`. */
-export const badPodText = (bad: BadPod): string => `nearly all of it in pod ${bad.pod}, which fails ${shareInWords(bad.own)} requests; ${othersInWords(bad)}`
+export function badPodText(bad: BadPod): string {
+  const share = `${shareInWords(bad.own)} requests`
+  return `nearly all of it in pod ${bad.pod}, which ${bad.slowerThanMs === undefined ? `fails ${share}` : `answers ${share} slower than ${bad.slowerThanMs} ms`}; ${othersInWords(bad)}`
+}
 
 /** `pod cart-baseline-x fails 100 % of 52 requests, the other 0.6 % of 49: it is left out of the baseline`. */
 export const leftOutText = (bad: BadPod): string => `pod ${bad.pod} fails ${shareInWords(bad.own)} requests, ${othersInWords(bad)}: it is left out of the baseline`

@@ -31,7 +31,7 @@ async function measured(metrics: readonly CanaryMetric[], { answer = 100, server
   const measuring = createMeasuring({
     http, client: createFakeKube().client, metricsServer: server === 'none' ? undefined : SERVER, log, now: () => 0, wait: async () => {},
     caches: { metricTemplate: (namespace: string, name: string) => templates[`${namespace}/${name}`] && { spec: templates[`${namespace}/${name}`] } } as unknown as Caches,
-    vigil: { measure: (_key: string, _metric: string, arm: string) => (arm === 'primary' ? primary : embedded), badPod: () => badPod } as unknown as Vigil,
+    vigil: { measure: (_key: string, _metric: string, arm: string) => (arm === 'primary' ? primary : embedded), badPod: (_key: string, _seconds: number, slowerThanMs?: number) => badPod && `${badPod}${slowerThanMs === undefined ? '' : ` ${slowerThanMs}`}` } as unknown as Vigil,
   })
   const check = await measuring.measure(object, { name: 'cart', namespace: 'shop', spec: object.spec } as Seen, provider)
   return { ...check, queries, lines }
@@ -51,6 +51,8 @@ const rows: readonly { readonly name: string; readonly metric: CanaryMetric; rea
   { name: 'a server is asked about the primary too', metric: success, scene: { answer: 42, spec: ENFORCED }, then: { failure: undefined, inBothArms: /the primary fails this check/ } },
   { name: 'what the primary passes fails', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 }, primary: { kind: 'value', value: 100 }, spec: ENFORCED }, then: { failure: /42\.00% < 99%$/, inBothArms: undefined } },
   { name: 'one bad pod is named', metric: success, scene: { server: 'none', embedded: { kind: 'value', value: 42 }, badPod: 'nearly all of it in pod x' }, then: { failure: /42\.00% < 99%; nearly all of it in pod x$/ } },
+  { name: 'one slow pod is named by the bound', metric: { name: 'request-duration', interval: '1m', thresholdRange: { max: 500 } }, scene: { server: 'none', embedded: { kind: 'value', value: 900 }, badPod: 'nearly all of it in pod x' }, then: { failure: /900ms > 500ms; nearly all of it in pod x 500$/ } },
+  { name: 'one pod that is too fast is nothing to name', metric: { name: 'request-duration', interval: '1m', thresholdRange: { min: 500 } }, scene: { server: 'none', embedded: { kind: 'value', value: 90 }, badPod: 'nearly all of it in pod x' }, then: { failure: /90ms < 500ms$/ } },
   { name: 'pods that have not been scraped yet hold', metric: success, scene: { server: 'none' }, then: { failure: undefined, halt: /not been scraped yet/ } },
   { name: 'an inline query without a server holds, and says what to set', metric: { name: 'errors', query: 'up' }, scene: { server: 'none' }, then: { halt: /set spec\.metricsServer/ } },
   { name: 'a template that is not there holds', metric: { name: 'x', templateRef: { name: 'gone' } }, then: { halt: /Metric template gone\.shop error: not found/ } },

@@ -105,6 +105,28 @@ test('one bad pod of four is named, a bad release is not blamed on one', async (
   }
 })
 
+test('one slow pod of four is named by the judge, too', async (t) => {
+  let at = START
+  const http: Http = async ({ url }) => {
+    const served = (at - START) / 50
+    const slow = url.includes('10.0.0.4') ? served / 2 : 0
+    const lines = [['0.1', served - slow], ['0.5', served - slow], ['+Inf', served]].map(([le, count]) => `http_request_duration_seconds_bucket{le="${le}"} ${count}`)
+    return { status: 200, body: [`http_requests_total{code="200"} ${served}`, ...lines, ''].join('\n') }
+  }
+  const pods = [pod('primary', '10.0.0.1'), ...['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'].map((ip) => pod('canary', ip))]
+  const vigil = createVigil({ http, log: createLogLines().log, now: () => at, caches: { pods: () => pods } as unknown as Caches })
+  const spec = { ...canary({ spec: { gate: { judge: { mode: 'enforce' } } }, analysis: { metrics: [{ name: 'request-duration', thresholdRange: { max: 500 } }] } }), status: RUNNING }
+  let words: string | undefined
+  for (let round = 0; round < 8; round += 1) {
+    words = (await vigil.look(spec, { deleting: false, canary: { readyReplicas: 4 }, routes: { primary: 50, canary: 50, mirror: false } } as Seen)).judgement?.words
+    at += 5_000
+  }
+  const named = /pod canary-10\.0\.0\.4, which answers 50 % of \d+ requests slower than 500 ms; the other 3 0 % of/
+  t.match(words, named)
+  t.match(vigil.badPod(KEY, 60, 500), named)
+  t.equal(vigil.badPod(KEY, 60), undefined)
+})
+
 for (const { name, ports, isNew } of [
   { name: 'the one that serves the page restarts', ports: { sidecar: 9090 }, isNew: true },
   { name: 'another one restarts', ports: { app: 9090 }, isNew: false },

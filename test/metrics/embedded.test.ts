@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { createConfig } from '#judge/config.ts'
 import { createState, judge } from '#judge/judge.ts'
-import { absorbRound, EMPTY_EMBEDDED, measureEmbedded, quantileOf, type Absorbed, type EmbeddedState, type RoundTerms } from '#metrics/embedded.ts'
+import { absorbRound, badPodText, EMPTY_EMBEDDED, measureEmbedded, quantileOf, slowPodOf, type Absorbed, type EmbeddedState, type RoundTerms } from '#metrics/embedded.ts'
 import type { PageCounters } from '#metrics/exposition.ts'
 import type { PodAnswer, ScrapeRound } from '#metrics/scrape.ts'
 
@@ -197,6 +197,21 @@ test('measurements look back over the interval, at one arm', async (t) => {
   t.match(measureEmbedded(state, 'request-duration', 'canary', 60, at), { kind: 'value', value: 235 })
   t.match(measureEmbedded(state, 'request-duration', 'primary', 60, at), { kind: 'no-data', reason: /known duration in the last 1m/ })
   t.match(measureEmbedded(state, 'error-rate', 'canary', 60, at + 120_000), { kind: 'unavailable' })
+})
+
+test('one slow pod of four is told from a slow release, for as long as one is looked for', async (t) => {
+  const round = (second: number, slow: readonly string[]): Step => [second, {
+    canary: ['c1', 'c2', 'c3', 'c4'].map((name) => pod(name, second, latency(second * 10, [second * 10, slow.includes(name) ? second * 5 : 0, 0]))),
+    primary: [pod('p', second, latency(second * 10, [second * 10, 0, 0]))],
+  }]
+  const seen = (slow: readonly string[]) => absorb([0, 5, 10].map((second) => round(second, slow))).state
+  const bad = slowPodOf(seen(['c3']), 200, 60, START + 10_000)
+  t.equal(bad && badPodText(bad), 'nearly all of it in pod c3, which answers 50 % of 100 requests slower than 100 ms; the other 3 0 % of 300')
+  t.equal(slowPodOf(seen(['c1', 'c2', 'c3', 'c4']), 200, 60, START + 10_000), undefined)
+  t.equal(slowPodOf(seen(['c3']), 400, 60, START + 10_000), undefined, 'nobody is slower than 250 ms')
+  t.equal(slowPodOf(EMPTY_EMBEDDED, 200, 60, START), undefined)
+  const long = absorb(Array.from({ length: 20 }, (_, i) => round(i * 5, ['c3']))).state
+  t.equal(long.window.filter(({ slow }) => slow !== undefined).length, 12, 'and not kept any longer')
 })
 
 test('no data and no source are two different things', async (t) => {
