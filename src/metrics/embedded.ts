@@ -159,11 +159,13 @@ function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, a
     const [n, k] = errorIncrease[arm].pods[i] ?? [0, 0]
     return [name, [n, scalar(k)]]
   }))
+  const proxies = new Set([...round.canary, ...round.primary].flatMap(({ name, isProxy }) => (isProxy ? [name] : [])))
+  const isOwn = ([name]: readonly [string, unknown]): boolean => !proxies.has(name)
   const windowPoll: WindowPoll = {
     atMs,
     seconds,
-    pods: { canary: Object.fromEntries(pods.canary), baseline: terms.against ? Object.fromEntries(pods.primary) : {} },
-    slow: Object.fromEntries(Object.keys(latency.canary.pods).map((name, i): [string, Timed['pods'][number]] => [name, everyone.canary.pods[i] ?? [0, []]])),
+    pods: { canary: Object.fromEntries(pods.canary.filter(isOwn)), baseline: terms.against ? Object.fromEntries(pods.primary.filter(isOwn)) : {} },
+    slow: Object.fromEntries(Object.keys(latency.canary.pods).map((name, i): [string, Timed['pods'][number]] => [name, everyone.canary.pods[i] ?? [0, []]]).filter(isOwn)),
     ...mapArms((arm) => ({ requests: errorIncrease[arm].n, failures: scalar(errorIncrease[arm].k), timed: everyone[arm].n, slower: everyone[arm].k })),
   }
   const window = trimmed([...state.window, windowPoll], atMs, terms)

@@ -24,8 +24,8 @@ export type ScrapePod = ScrapeTarget & {
   readonly readyAtMs?: number
 }
 
-/** One pod's answer in one round. */
-export type PodAnswer = ScrapePod & { readonly answer: { readonly kind: 'page'; readonly atMs: number; readonly page: PageCounters } | { readonly kind: 'failed'; readonly reason: string } }
+/** One pod's answer in one round. `isProxy`: it stands before both arms, and what fails there is no single pod's doing. */
+export type PodAnswer = ScrapePod & { readonly isProxy?: true; readonly answer: { readonly kind: 'page'; readonly atMs: number; readonly page: PageCounters } | { readonly kind: 'failed'; readonly reason: string } }
 
 export type ScrapeRound = Readonly<Record<Role, readonly PodAnswer[]>>
 
@@ -86,7 +86,7 @@ export async function scrapeProxy(
 ): Promise<ScrapeRound> {
   const pages = await Promise.all(pods.map(async (pod) => ({ pod, got: await fetchPage(pod, http, terms, MAX_PROXY_PAGE_BYTES) })))
   const ofArm = (arm: Role): readonly PodAnswer[] => pages.map(({ pod, got }) =>
-    answerOf({ ...pod, name: `${pod.name} (${arm === 'canary' ? arm : against})`, ...(readyAtMs[arm] === undefined ? {} : { readyAtMs: readyAtMs[arm] }) }, got, names[arm]))
+    ({ ...answerOf({ ...pod, name: `${pod.name} (${arm === 'canary' ? arm : against})`, ...(readyAtMs[arm] === undefined ? {} : { readyAtMs: readyAtMs[arm] }) }, got, names[arm]), isProxy: true as const }))
   return { canary: ofArm('canary'), primary: ofArm('primary') }
 }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { createConfig } from '#judge/config.ts'
 import { createState, judge } from '#judge/judge.ts'
-import { absorbRound, badPodText, EMPTY_EMBEDDED, measureEmbedded, quantileOf, slowPodOf, type Absorbed, type EmbeddedState, type RoundTerms } from '#metrics/embedded.ts'
+import { absorbRound, badPodOf, badPodText, EMPTY_EMBEDDED, measureEmbedded, quantileOf, slowPodOf, type Absorbed, type EmbeddedState, type RoundTerms } from '#metrics/embedded.ts'
 import type { PageCounters } from '#metrics/exposition.ts'
 import type { PodAnswer, ScrapeRound } from '#metrics/scrape.ts'
 
@@ -52,6 +52,17 @@ test('a pod of the baseline that fails alone is left out from the next poll on, 
   const polls = [0, 5, 10].reduce<readonly Absorbed[]>((seen, second) => [...seen, absorbRound(seen.at(-1)?.state ?? EMPTY_EMBEDDED, round(second), { ...terms(second), against })], []).map(({ poll }) => poll)
   t.match(polls[1], { against: { weight: 10 }, metrics: { errors: { np: 100, kp: 50, pods: [[50, 0]] }, latency: { np: 100 } } }, 'counts are not chosen by what they say')
   t.match(polls[2], { against: { weight: 5 }, metrics: { errors: { np: 50, kp: 0, pods: [[50, 0]] }, latency: { np: 50, kp: [0, 0, 0] } } })
+})
+
+test('a proxy through which both arms fail is not left out of one of them', async (t) => {
+  const against = { name: 'baseline', weight: 10 }
+  const via = (name: string, second: number, bad: boolean) => pod(name, second, errors(second * 10, bad ? second * 10 : 0), { isProxy: true })
+  const round = (second: number): ScrapeRound => ({
+    canary: [via('edge-1 (canary)', second, false), via('edge-2 (canary)', second, true)], primary: [via('edge-1 (baseline)', second, false), via('edge-2 (baseline)', second, true)],
+  })
+  const last = [0, 5, 10, 15].reduce<Absorbed | undefined>((seen, second) => absorbRound(seen?.state ?? EMPTY_EMBEDDED, round(second), { ...terms(second), against }), undefined)
+  t.match(last?.poll, { metrics: { errors: { nc: 100, kc: 50, np: 100, kp: 50 } } })
+  t.equal(last && badPodOf(last.state, 60, START + 15_000), undefined, 'nor is it a pod of the canary')
 })
 
 test('one bad pod of a primary is a part of it', async (t) => {

@@ -38,10 +38,11 @@ async function roundsOf(names: typeof NAMES, ...pages: readonly (string | number
 }
 
 test('each arm is read from its own Service, whatever other names look like it', async (t) => {
-  const { measure } = await rounds(page([0, 0], [100, 0]), page([75, 25], [300, 0]))
+  const { measure, state } = await rounds(page([0, 0], [100, 0]), page([75, 25], [300, 0]))
   t.match(measure('request-success-rate', 'canary'), { kind: 'value', value: 75 })
   t.match(measure('request-success-rate', 'primary'), { kind: 'value', value: 100 })
   t.match(measure('request-duration', 'primary'), { kind: 'value' })
+  t.same(state.window.map(({ pods, slow }) => [pods.canary, slow]), [[{}, {}]], 'a proxy is no pod of the canary')
 })
 
 test('a proxy that starts again has counted from nothing', async (t) => {
