@@ -157,7 +157,8 @@ export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptio
       const isDue = at >= watch.nextAt || watch.weight !== (seen.routes?.canary ?? 0) || watch.against?.name !== againstIn(seen)?.name || (why === 'decision' && at - watch.polledAt >= FRESH_MS)
       const next = isDue ? await poll(canary, seen, watch).catch((err: unknown) => {
         log.error({ err, canary: key }, 'pods could not be watched')
-        return { ...watch, nextAt: now() + DEFAULT_POLL_SECONDS * 1_000 }
+        const problem = `the pods could not be asked: ${err instanceof Error ? err.message : 'failed'}`
+        return { ...watch, embedded: { ...watch.embedded, problem }, nextAt: now() + DEFAULT_POLL_SECONDS * 1_000 }
       }) : watch
       watches.set(key, next)
       return { judgement: judgementOf(canary, next, now()), nextAt: next.nextAt }
@@ -213,7 +214,8 @@ function wordsOf({ verdict, reason, metrics }: Judgement, config: JudgeConfig, {
   const found = isSlow ? slowPodOf(embedded, slo, BAD_POD_SECONDS, nowMs) : badPodOf(embedded, BAD_POD_SECONDS, nowMs)
   const bad = verdict === 'Worse' || verdict === 'Suspect' ? found : undefined
   const leftOut = against && badPodOf(embedded, BAD_POD_SECONDS, nowMs, 'baseline')
-  return [reason, ...(bad ? [badPodText(bad)] : []), ...(leftOut ? [leftOutText(leftOut)] : [])].join('; ')
+  const blind = verdict === 'NoData' ? embedded.blind?.canary : undefined
+  return [reason, ...(blind === undefined ? [] : [blind]), ...(bad ? [badPodText(bad)] : []), ...(leftOut ? [leftOutText(leftOut)] : [])].join('; ')
 }
 
 /** The requests of the last seconds under traffic, once there were enough of them. */

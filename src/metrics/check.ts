@@ -55,7 +55,7 @@ const boundText = ({ kind }: MetricSpec, bound: number): string =>
 /** Where a metric's value was asked for; Flagger has a text of its own for each. */
 export type MetricOrigin = { readonly kind: 'builtin' | 'embedded'; readonly provider: string } | { readonly kind: 'inline' } | { readonly kind: 'template' }
 
-/** Flagger's event when there is no value: no data for it, or a source that could not be asked. Undefined for a value. */
+/** Flagger's event when there is no value: no data for it, or a source that could not be asked. Undefined for a value. The embedded source, which Flagger has not, adds its reason. */
 export function missingText(spec: MetricSpec, measurement: Measurement, origin: MetricOrigin, target: Subject): string | undefined {
   if (measurement.kind === 'value') return undefined
   const { reason } = measurement
@@ -67,7 +67,7 @@ export function missingText(spec: MetricSpec, measurement: Measurement, origin: 
   if (origin.kind === 'template') return `Halt advancement no values found for custom metric: ${spec.name}: ${reason}`
   if (origin.kind === 'inline') return `Halt advancement no values found for metric: ${spec.name}`
   const text = `Halt advancement no values found for ${origin.provider} metric ${spec.name} probably ${target.name}.${target.namespace} is not receiving traffic`
-  return spec.kind === 'success-rate' ? `${text}: ${reason}` : text
+  return spec.kind === 'success-rate' || origin.kind === 'embedded' ? `${text}: ${reason}` : text
 }
 
 const infinite = (value: number): string => (value > 0 ? '+Inf' : '-Inf')

@@ -33,6 +33,8 @@ export type EmbeddedState = {
   readonly window: readonly WindowPoll[]
   /** Why the last round was not counted. */
   readonly problem?: string
+  /** Why the last round that was counted tells nothing of an arm. */
+  readonly blind?: Readonly<Partial<Record<Role, string>>>
 }
 
 export type WindowPoll = {
@@ -96,13 +98,15 @@ export function absorbRound(state: EmbeddedState, round: ScrapeRound, terms: Rou
     misses: state.misses,
     pollSeconds: terms.pollSeconds,
   })
-  const problems = [...pods.flatMap(({ name, answer }) => (answer.kind === 'failed' ? [`${name}: ${answer.reason}`] : [])), ...unknownCounters(round, terms)]
+  const failures = pods.flatMap(({ name, answer }) => (answer.kind === 'failed' ? [`${name}: ${answer.reason}`] : []))
+  const blind = blindArms(round, terms)
+  const problems = [...failures, ...Object.values(blind)]
   if (!complete || answered.length === 0) {
-    const problem = reason ?? 'there is no pod to scrape'
+    const problem = [reason ?? (pods.length === 0 ? 'there is no pod to scrape' : 'no pod answers'), ...failures.slice(0, 1)].join('; ')
     return { state: { ...state, misses, problem }, skewSeconds, problems: [problem, ...problems] }
   }
   const missing = dropped.map((name) => `${name} is not waited for any longer`)
-  const { problem: _, ...clean } = { ...state, misses }
+  const { problem: _, ...clean } = { ...state, misses, blind }
   const counted = countRound(clean, { canary: pods.slice(0, round.canary.length), primary: pods.slice(round.canary.length) }, Math.min(...answered.map(({ atMs }) => atMs)), terms)
   return { ...counted, skewSeconds, problems: [...missing, ...problems, ...counted.problems] }
 }
@@ -115,11 +119,15 @@ function withoutLostCounters(pod: PodAnswer, { baseline }: EmbeddedState): PodAn
   return { ...pod, answer: { kind: 'failed', reason: `${baseline.sources[pod.name]} is gone from its page` } }
 }
 
-function unknownCounters(round: ScrapeRound, { against }: RoundTerms): readonly string[] {
-  return (['canary', 'primary'] as const).flatMap((arm) => {
+/** Arms of which no counter can be read, and why. Many counters appear with the first request, so it may be nothing. */
+function blindArms(round: ScrapeRound, { against }: RoundTerms): NonNullable<EmbeddedState['blind']> {
+  return Object.fromEntries((['canary', 'primary'] as const).flatMap((arm) => {
+    const name = arm === 'primary' ? against?.name ?? arm : arm
     const pages = round[arm].flatMap(({ answer }) => (answer.kind === 'page' ? [answer.page] : []))
-    return pages.length > 0 && pages.every(({ errors }) => !errors) ? [`no pod of the ${arm === 'primary' ? against?.name ?? arm : arm} has a known counter of requests with a status`] : []
-  })
+    const [silent] = round[arm].flatMap(({ name: pod, answer }) => (answer.kind === 'failed' ? [`${pod}: ${answer.reason}`] : []))
+    if (pages.length === 0) return silent === undefined ? [] : [[arm, `no pod of the ${name} answers; ${silent}`]]
+    return pages.every(({ errors }) => !errors) ? [[arm, `no pod of the ${name} has a known counter of requests with a status`]] : []
+  }))
 }
 
 function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, atMs: number, terms: RoundTerms): { state: EmbeddedState; poll?: Poll; problems: readonly string[] } {
@@ -287,16 +295,18 @@ export function measureEmbedded(state: EmbeddedState, metric: BuiltinMetric, arm
   const polls = state.window.filter(({ atMs }) => atMs > nowMs - intervalSeconds * 1_000)
   if (polls.length === 0) return unavailable(state.problem ?? 'the pods have not been scraped twice yet')
   const interval = formatDuration(intervalSeconds * 1_000)
+  const blind = state.blind?.[arm]
+  const none = (reason: string): Measurement => noData(blind === undefined ? reason : `${reason}; ${blind}`)
   if (metric === 'request-duration') {
     const requests = polls.reduce((sum, poll) => sum + poll[arm].timed, 0)
     if (state.bounds.length === 0) return noData('the pods have no histogram of request durations')
-    if (requests === 0) return noData(`the ${arm} served no request with a known duration in the last ${interval}`)
+    if (requests === 0) return none(`the ${arm} served no request with a known duration in the last ${interval}`)
     return value(quantileOf(DURATION_QUANTILE, state.bounds, requests, state.bounds.map((_, i) => polls.reduce((sum, poll) => sum + (poll[arm].slower[i] ?? 0), 0))))
   }
   // One bad pod of the baseline does not make the stable revision one that fails the check, too.
   const bad = arm === 'primary' ? badPodOf({ window: polls }, intervalSeconds, nowMs, 'baseline')?.own : undefined
   const requests = polls.reduce((sum, poll) => sum + poll[arm].requests, -(bad?.requests ?? 0))
-  if (requests === 0) return noData(`the ${arm} served no request in the last ${interval}`)
+  if (requests === 0) return none(`the ${arm} served no request in the last ${interval}`)
   const failed = (100 * polls.reduce((sum, poll) => sum + poll[arm].failures, -(bad?.failures ?? 0))) / requests
   return value(metric === 'error-rate' ? failed : 100 - failed)
 }

@@ -370,3 +370,20 @@ test('behind a Gateway whoever routes counts: every proxy is asked, by its own n
   t.match(vigil.measure(KEY, 'error-rate', 'canary', 60), { kind: 'value', value: 25 })
   t.match(vigil.measure(KEY, 'error-rate', 'primary', 60), { kind: 'value', value: 0 })
 })
+
+test('an API server that does not name the proxy\'s pods is what is said', async (t) => {
+  const { vigil, look, lines } = scene({ gate: { scrape: { from: 'proxy' } }, proxies: [{ proxy: TRAEFIK, pods: async () => { throw new Error('endpointslices.discovery.k8s.io is forbidden') } }] })
+  await look(RUNNING, 50, { provider: { name: 'traefik', settleMs: 0, weightsByReplicas: false } })
+  t.match(vigil.measure(KEY, 'request-success-rate', 'canary', 60), { kind: 'unavailable', reason: 'the pods could not be asked: endpointslices.discovery.k8s.io is forbidden' })
+  t.ok(lines.some(({ msg }) => msg === 'pods could not be watched'))
+})
+
+test('a canary whose pods cannot be read is not only said to have no traffic', async (t) => {
+  const { look, pass } = scene({ failing: (role) => (role === 'canary' ? 'down' : 0) })
+  let last = (await look()).judgement
+  for (let round = 0; round < 8; round += 1) {
+    pass(5_000)
+    last = (await look()).judgement
+  }
+  t.match(last, { verdict: 'NoData', words: /are they scraped\?; no pod of the canary answers; canary-10\.0\.0\.2: connect ECONNREFUSED$/ })
+})

@@ -233,6 +233,15 @@ test('no data and no source are two different things', async (t) => {
   t.match(absorb([[0, { canary: [], primary: [] }]]).problems, ['there is no pod to scrape'])
 })
 
+test('why there is nothing is said: pods that are not waited for any longer, counters of unknown names', async (t) => {
+  const success = (steps: readonly Step[]) => measureEmbedded(absorb(steps).state, 'request-success-rate', 'canary', 60, START + (steps.at(-1)?.[0] ?? 0) * 1_000)
+  const seconds = [0, 5, 10, 15, 20]
+  t.match(success(seconds.map((second) => pair(second, undefined, undefined))), { kind: 'unavailable', reason: 'no pod answers; c: no answer' })
+  t.match(success(seconds.map((second) => pair(second, undefined, errors(second * 90, 0)))), { kind: 'no-data', reason: 'the canary served no request in the last 1m; no pod of the canary answers; c: no answer' })
+  t.match(success(seconds.map((second) => pair(second, {}, errors(second * 90, 0)))), { kind: 'no-data', reason: 'the canary served no request in the last 1m; no pod of the canary has a known counter of requests with a status' })
+  t.match(success(seconds.map((second) => pair(second, errors(0, 0), errors(second * 90, 0)))), { kind: 'no-data', reason: /^the canary served no request in the last 1m$/ })
+})
+
 const quantiles = [
   { name: 'inside a bucket', q: 0.5, requests: 100, slower: [80, 30, 0], gives: 80 },
   { name: 'inside the lowest bucket, from 0', q: 0.5, requests: 100, slower: [0, 0, 0], gives: 25 },
