@@ -10,7 +10,7 @@ import type { Measurement } from '#api/measurement.ts'
 import type { Caches } from '#agent/caches.ts'
 import { readEvidence, readMemory, writeEvidence, writeMemory } from '#agent/evidence.ts'
 import type { Proxies } from '#agent/proxies.ts'
-import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig } from '#judge/config.ts'
+import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig, type JudgedMetric } from '#judge/config.ts'
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
 import type { Poll } from '#judge/poll.ts'
 import { shortfall, type Traffic } from '#judge/power.ts'
@@ -100,7 +100,8 @@ export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptio
     const fresh = { ...watch, embedded, weight, against, isTakenOver, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
     if (!counted) return fresh
     const { config, state } = startOf(canary, fresh)
-    const metrics = Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name)))
+    const isJudged = (metric: JudgedMetric): boolean => metric.kind === 'rate' || isSameBounds(metric.bounds, embedded.bounds)
+    const metrics = Object.fromEntries(Object.entries(counted.metrics).filter(([name]) => config.metrics.some((metric) => metric.name === name && isJudged(metric))))
     const last = judge(state, { ...counted, metrics }, config)
     return { ...fresh, judged: { config, last, record: recordOf(last.state, embedded) }, nextAt: at + secondsToNextPoll(last.state, skewSeconds, config) * 1_000 }
   }
@@ -193,8 +194,11 @@ function startOf(canary: Canary, { judged, memory, embedded }: Watch): { readonl
   if (judged && hasEvidence(judged.last.state)) return { config: judged.config, state: judged.last.state }
   const config = createConfig(judgeSettingsOf(canary.spec, embedded.bounds))
   if (!judged) return { config, state: createState(config, memory) }
-  return config.metrics.length === judged.config.metrics.length ? { config: judged.config, state: judged.last.state } : { config, state: createState(config, memoryOf(judged.last.state)) }
+  const isSame = config.metrics.length === judged.config.metrics.length && judged.config.metrics.every((metric) => metric.kind === 'rate' || isSameBounds(metric.bounds, embedded.bounds))
+  return isSame ? { config: judged.config, state: judged.last.state } : { config, state: createState(config, memoryOf(judged.last.state)) }
 }
+
+const isSameBounds = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((bound, i) => bound === b[i])
 
 const recordOf = (state: JudgeState, embedded: EmbeddedState): Judged['record'] => ({ state: writeEvidence(state, embedded), memory: writeMemory(memoryOf(state)) })
 

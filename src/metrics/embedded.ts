@@ -130,9 +130,10 @@ function blindArms(round: ScrapeRound, { against }: RoundTerms): NonNullable<Emb
   }))
 }
 
-function countRound(state: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, atMs: number, terms: RoundTerms): { state: EmbeddedState; poll?: Poll; problems: readonly string[] } {
+function countRound(before: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, atMs: number, terms: RoundTerms): { state: EmbeddedState; poll?: Poll; problems: readonly string[] } {
   const at = atMs / 1_000
-  const bounds = state.bounds.length > 0 ? state.bounds : boundsOf(round)
+  const bounds = boundsFor(before, round)
+  const state = bounds === before.bounds ? before : withoutLatency(before)
   const errors = mapArms((arm) => ({ at, pods: countersOf(round[arm], errorCounters) }))
   const latencyKnown = bounds.length > 0 && [...round.canary, ...round.primary].every((pod) => latencyCounters(pod, bounds) !== 'other bounds')
   const latency = mapArms((arm) => ({ at, pods: latencyKnown ? countersOf(round[arm], (pod) => latencyCounters(pod, bounds)) : {} }))
@@ -245,6 +246,25 @@ function latencyCounters({ answer, startedAtMs }: PodAnswer, bounds: readonly nu
   if (!latency) return { started, requests: 0, bad: bounds.map(() => 0) }
   const bad = bounds.flatMap((bound) => latency.slower[latency.bounds.indexOf(bound)] ?? [])
   return bad.length === bounds.length ? { started, requests: latency.requests, bad } : 'other bounds'
+}
+
+/** Those of the first histograms, for the whole run; but where one arm alone had some until now, it does not choose for the other, whose release may have changed its buckets. */
+function boundsFor({ bounds, baseline }: Pick<EmbeddedState, 'bounds' | 'baseline'>, round: ScrapeRound): readonly number[] {
+  if (bounds.length === 0) return boundsOf(round)
+  const isFit = [...round.canary, ...round.primary].every((pod) => latencyCounters(pod, bounds) !== 'other bounds')
+  const isOfOneArm = baseline !== undefined && (['canary', 'primary'] as const).some((arm) => Object.values(baseline.latency[arm].pods).every(({ requests }) => requests === 0))
+  if (isFit || !isOfOneArm) return bounds
+  const shared = boundsOf(round)
+  return shared.length > 0 ? shared : bounds
+}
+
+/** What was counted by other bounds is no part of what is counted from now on. */
+function withoutLatency({ baseline, ...state }: Omit<EmbeddedState, 'problem'>): Omit<EmbeddedState, 'problem'> {
+  return {
+    ...state,
+    ...(baseline ? { baseline: { ...baseline, latency: mapArms((arm) => ({ ...baseline.latency[arm], pods: {} })) } } : {}),
+    window: state.window.map(({ slow: _, ...poll }) => ({ ...poll, ...mapArms((arm) => ({ ...poll[arm], timed: 0, slower: [] })) })),
+  }
 }
 
 /** Bounds that all histograms of the round share, thinned out evenly when there are many. */

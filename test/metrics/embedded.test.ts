@@ -198,6 +198,18 @@ test('bounds are fixed by the first histograms; pods without them keep the metri
   t.match(back.poll, { metrics: { latency: { nc: 20, kc: [10, 0], np: 180, kp: [80, 8] } } }, 'both arms from the same baseline')
 })
 
+test('a canary with other buckets than the primary had first is not without durations', async (t) => {
+  const primary = (second: number): PageCounters => ({ ...errors(second * 90, 0), ...latency(second * 90, [second * 90, second * 9, 0]) })
+  const canary = (second: number): PageCounters => ({ ...errors(second * 10, 0), ...(second === 0 ? {} : latency(second * 10, [second * 10, second * 5, 0], [25, 100, 500])) })
+  const rounds = [0, 5, 10, 15].map((second) => pair(second, canary(second), primary(second)))
+  const { state, poll, problems } = absorb(rounds)
+  t.same(state.bounds, [100])
+  t.same(problems, [])
+  t.match(poll, { metrics: { latency: { nc: 50, kc: [25], np: 450, kp: [45] } } })
+  t.match(measureEmbedded(state, 'request-duration', 'canary', 60, START + 15_000), { kind: 'value', value: 100 })
+  t.same(absorb(rounds.slice(0, 2)).state.window.map((seen) => seen.primary.timed), [0], 'counted by one set of bounds alone')
+})
+
 test('measurements look back over the interval, at one arm', async (t) => {
   const steps: Step[] = [0, 5, 10, 15].map((second, i) => pair(second, { ...errors(100 * i, i === 3 ? 50 : 0), ...latency(100 * i, [50 * i, 10 * i, 0]) }, errors(900 * i, 9 * i)))
   const { state } = absorb(steps)
