@@ -112,8 +112,10 @@ const REQUEST_SOURCES: readonly RequestSource[] = [
   { name: 'http_requests_total', statusLabels: ['code', 'status', 'status_code'] },
   { name: 'http_request_duration_seconds_count', statusLabels: ['status', 'code', 'status_code'] },
   { name: 'http_server_request_duration_seconds_count', statusLabels: ['http_response_status_code'] },
+  // Spring Boot's.
+  { name: 'http_server_requests_seconds_count', statusLabels: ['status'] },
 ]
-const DURATION_SOURCES = ['http_request_duration_seconds', 'http_server_request_duration_seconds']
+const DURATION_SOURCES = ['http_request_duration_seconds', 'http_server_request_duration_seconds', 'http_server_requests_seconds']
 const STATUS_LABELS = ['code', 'status', 'status_code', 'http_response_status_code']
 
 /** The counters of a page, or why it could not be read. */
@@ -125,6 +127,9 @@ export function readPage(text: string, names: CounterNames = {}): { readonly pag
   if (!all) return { fault }
   const { where } = names
   const samples = where ? all.filter(({ labels }) => where.pattern.test(labels[where.label] ?? '')) : all
+  // An infinite count would make every later difference NaN, and the judge blind for the run.
+  const odd = samples.find(({ value }) => !(value >= 0 && value <= Number.MAX_SAFE_INTEGER))
+  if (odd) return { fault: `${odd.name} is no count: ${odd.value}` }
   const errors = firstOf(requests, (source) => readErrors(samples, source))
   const latency = firstOf(durations, (source) => readLatency(samples, source))
   return { page: { ...(errors ? { errors } : {}), ...(latency ? { latency } : {}) } }

@@ -33,6 +33,8 @@ export type ScrapeRound = Readonly<Record<Role, readonly PodAnswer[]>>
 const MAX_PAGE_BYTES = 4 * 1024 * 1024
 const MAX_PROXY_PAGE_BYTES = 16 * 1024 * 1024
 const DEFAULT_PATH = '/metrics'
+/** How a compressed page begins: no text does. */
+const GZIP = '\u001f'
 /** Names of container ports that serve metrics, the likeliest first. */
 const METRICS_PORT_NAMES = ['metrics', 'http-metrics', 'prom', 'prometheus']
 const MAX_PORT = 65_535
@@ -96,7 +98,7 @@ type Fetched = { readonly atMs: number; readonly body: string } | { readonly rea
 
 async function fetchPage(pod: ScrapePod, http: Http, { deadlineMs, signal, now }: Omit<ScrapeTerms, 'names'>, maxBytes: number): Promise<Fetched> {
   try {
-    const { status, body } = await http({ url: pageUrl(pod), headers: { accept: 'text/plain;version=0.0.4' }, deadlineMs, maxBytes, insecureSkipVerify: true }, signal)
+    const { status, body } = await http({ url: pageUrl(pod), headers: { accept: 'text/plain;version=0.0.4', 'accept-encoding': 'identity' }, deadlineMs, maxBytes, insecureSkipVerify: true }, signal)
     return status === 200 ? { atMs: now(), body } : { reason: `status ${status}` }
   } catch (err) {
     return { reason: err instanceof Error ? err.message : 'request failed' }
@@ -106,6 +108,7 @@ async function fetchPage(pod: ScrapePod, http: Http, { deadlineMs, signal, now }
 /** `names`: the first of these that the page has. */
 function answerOf(pod: ScrapePod, got: Fetched, names: readonly CounterNames[]): PodAnswer {
   if ('reason' in got) return { ...pod, answer: { kind: 'failed', reason: got.reason } }
+  if (got.body.startsWith(GZIP)) return { ...pod, answer: { kind: 'failed', reason: 'the page is compressed, which was not asked for' } }
   let page: PageCounters = {}
   for (const candidate of names) {
     const read = readPage(got.body, candidate)

@@ -61,6 +61,9 @@ const pages = [
     name: "OpenTelemetry's names", text: lines('http_server_request_duration_seconds_count{http_response_status_code="200"} 4', ...HISTOGRAM('http_server_request_duration_seconds', '', 1, 2, 3, 4)),
     gives: { errors: { requests: 4, failures: 0 }, latency: { source: 'http_server_request_duration_seconds', bounds: [5, 100, 500], slower: [3, 2, 1] } },
   },
+  { name: "Spring Boot's names", text: lines('http_server_requests_seconds_count{status="200",uri="/x"} 4', 'http_server_requests_seconds_count{status="503",uri="/x"} 1', ...HISTOGRAM('http_server_requests_seconds', '', 1, 2, 3, 5)), gives: { errors: { requests: 5, failures: 1 }, latency: { bounds: [5, 100, 500], slower: [4, 3, 2] } } },
+  { name: 'OpenMetrics', text: lines('# TYPE http_requests counter', 'http_requests_total{code="200"} 9.0 # {trace_id="a"} 1.0 1700000000.123', 'http_requests_created{code="200"} 1.7e+09', 'http_requests_total{code="500"} 1.0 1700000000.5', '# EOF'), gives: { errors: { requests: 10, failures: 1 } } },
+  { name: 'a native histogram, of which the text format has the sum alone', text: lines('http_request_duration_seconds_bucket{le="+Inf"} 7', 'http_request_duration_seconds_sum 1.5', 'http_request_duration_seconds_count 7'), gives: { latency: { requests: 7, bounds: [] } } },
   { name: 'a histogram without a status', text: lines(...HISTOGRAM('http_request_duration_seconds', '', 0, 1, 2, 3)), gives: { latency: { requests: 3, slower: [3, 2, 1] } } },
   { name: 'requests without a status', text: 'http_requests_total 5\n', gives: {} },
   { name: 'nothing known', text: 'up 1\n', gives: {} },
@@ -77,6 +80,10 @@ test('series with other buckets leave the bounds they share', async (t) => {
   const { page } = readPage(lines(...HISTOGRAM('http_request_duration_seconds', 'a="1",', 1, 2, 3, 4), 'http_request_duration_seconds_bucket{a="2",le="0.1"} 5', 'http_request_duration_seconds_bucket{a="2",le="+Inf"} 6'))
   t.same(page?.latency, { source: 'http_request_duration_seconds', requests: 10, bounds: [100], slower: [3] })
 })
+
+for (const value of ['+Inf', '-5', '1e300']) {
+  test(`a page is refused whose counter is ${value}`, async (t) => t.match(readPage(`http_requests_total{code="200"} ${value}\n`).fault, /^http_requests_total is no count: /))
+}
 
 test('own names, label and unit', async (t) => {
   const text = lines('hits{outcome="500"} 1', 'hits{outcome="200"} 3', 'took_ms_bucket{le="250"} 1', 'took_ms_bucket{le="+Inf"} 4', 'http_requests_total{code="200"} 100')

@@ -1,5 +1,9 @@
 import type { Http } from '#api/http.ts'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { test } from 'tap'
+import { createHttp } from '#metrics/http.ts'
 import { HttpError } from '#metrics/provider.ts'
 import { scrapePods, scrapeTargetOf, type ScrapePod } from '#metrics/scrape.ts'
 
@@ -31,8 +35,9 @@ test('all pods of both arms are asked at once, and none spoils the round', async
   const asked: string[] = []
   let open = 0
   const most: number[] = []
-  const http: Http = async ({ url, deadlineMs }) => {
+  const http: Http = async ({ url, deadlineMs, headers }) => {
     asked.push(url)
+    t.same(headers, { accept: 'text/plain;version=0.0.4', 'accept-encoding': 'identity' }, 'as it can be read: no protocol buffers, nothing compressed')
     t.equal(deadlineMs, 900)
     open += 1
     most.push(open)
@@ -56,3 +61,33 @@ test('all pods of both arms are asked at once, and none spoils the round', async
   ])
   t.match(round.primary, [{ answer: { kind: 'failed', reason: /no sample/ } }, { answer: { kind: 'failed', reason: 'no answer' } }])
 })
+
+const answer = (status: string, body: string | Buffer, headers = ''): Buffer =>
+  Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n${headers}\r\n`), Buffer.from(body)])
+const PAGE = 'http_requests_total{code="200"} 7\n'
+
+/** Pods that misbehave, byte by byte: none of them costs more than the round's time, none is taken for a page without requests. */
+const misbehaving: readonly { readonly name: string; readonly reply: (socket: Socket) => void; readonly reason: RegExp }[] = [
+  { name: 'says nothing', reply: () => {}, reason: /no answer within \d+ ms/ },
+  { name: 'trickles', reply: (socket) => { socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n'); const timer = setInterval(() => { socket.write('# a\n') }, 20); socket.on('close', () => { clearInterval(timer) }) }, reason: /no answer within \d+ ms/ },
+  { name: 'hangs up in the middle', reply: (socket) => { socket.end(`HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n${PAGE}`) }, reason: /UND_ERR_SOCKET|ECONNRESET|closed/ },
+  { name: 'breaks off its chunks', reply: (socket) => { socket.end(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n22\r\n${PAGE}\r\nzz\r\n`) }, reason: /no HTTP/ },
+  { name: 'sends its caller elsewhere', reply: (socket) => { socket.end(answer('302 Found', '', 'location: http://169.254.169.254/\r\n')) }, reason: /^status 302$/ },
+  { name: 'fails', reply: (socket) => { socket.end(answer('500 Internal Server Error', PAGE)) }, reason: /^status 500$/ },
+  { name: 'never stops', reply: (socket) => { socket.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n'); const more = () => { while (!socket.destroyed && socket.write('# nothing of interest\n'.repeat(10_000))) { /* until it is full */ } }; socket.on('drain', more); more() }, reason: /larger than 4194304 bytes|no answer within/ },
+  { name: 'compresses what nobody asked for', reply: (socket) => { socket.end(answer('200 OK', gzipSync(PAGE), 'content-encoding: gzip\r\n')) }, reason: /compressed/ },
+]
+for (const { name, reply, reason } of misbehaving) {
+  test(`a pod that ${name} has not answered, in time`, async (t) => {
+    const sockets = new Set<Socket>()
+    const server = createServer((socket) => { sockets.add(socket); socket.on('error', () => {}); socket.once('data', () => { reply(socket) }) })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { http, close } = createHttp({ allowLoopback: true })
+    t.teardown(async () => { for (const socket of sockets) socket.destroy(); server.close(); await close() })
+    const begun = performance.now()
+    const round = await scrapePods({ canary: [pod('a', { ip: '127.0.0.1', port: (server.address() as AddressInfo).port })], primary: [] }, http, { deadlineMs: 500, signal: SIGNAL, now: () => 5_000 })
+    t.match(round.canary, [{ answer: { kind: 'failed', reason } }])
+    t.ok(performance.now() - begun < 5_000)
+  })
+}
