@@ -19,7 +19,7 @@ export type EmbeddedState = {
   readonly baseline?: {
     readonly errors: Readonly<Record<Role, Baseline>>
     readonly latency: Readonly<Record<Role, Baseline>>
-    /** Which counter each pod was read from, by pod. */
+    /** Which counter each pod was read from, by pod; and which histogram, after a space. */
     readonly sources: Readonly<Record<string, string>>
     readonly weight: number
     /** What the canary was compared with, where that was not the primary. */
@@ -113,9 +113,13 @@ export function absorbRound(state: EmbeddedState, round: ScrapeRound, terms: Rou
 
 /** A pod whose counters are gone from its page has not answered: taken as zero, they would come back as new requests. */
 function withoutLostCounters(pod: PodAnswer, { baseline }: EmbeddedState): PodAnswer {
-  if (pod.answer.kind === 'failed' || pod.answer.page.errors || !baseline || !Object.hasOwn(baseline.sources, pod.name)) return pod
-  const before = baseline.errors.canary.pods[pod.name] ?? baseline.errors.primary.pods[pod.name]
-  if (!before || before.requests === 0 || before.started !== pod.startedAtMs / 1_000) return pod
+  if (pod.answer.kind === 'failed' || !baseline || !Object.hasOwn(baseline.sources, pod.name)) return pod
+  const { page } = pod.answer
+  const isLost = (known: Readonly<Record<Role, Baseline>>): boolean => {
+    const before = known.canary.pods[pod.name] ?? known.primary.pods[pod.name]
+    return before !== undefined && before.requests > 0 && before.started === pod.startedAtMs / 1_000
+  }
+  if ((page.errors || !isLost(baseline.errors)) && (page.latency || !isLost(baseline.latency))) return pod
   return { ...pod, answer: { kind: 'failed', reason: `${baseline.sources[pod.name]} is gone from its page` } }
 }
 
@@ -154,9 +158,9 @@ function countRound(before: Omit<EmbeddedState, 'problem'>, round: ScrapeRound, 
   if (seconds > MAX_GAP_POLLS * terms.pollSeconds) return { state: next, problems: [...problems, `${Math.round(seconds)} s without a complete scrape are lost`] }
   if ((terms.isTakenOver || seconds > STEADY_GAP_POLLS * terms.pollSeconds) && !samePods(last.errors, errors)) return { state: next, problems: [...problems, `${Math.round(seconds)} s are lost: pods changed while nobody looked`] }
   if (seconds <= 0) return { state: next, problems: [...problems, 'the clock went back'] }
-  const changed = new Set(Object.keys(sources).filter((pod) => Object.hasOwn(last.sources, pod) && last.sources[pod] !== sources[pod]))
-  const errorIncrease = mapArms((arm) => increase(withLateStarts(forget(last.errors[arm], changed), errors[arm]), errors[arm]))
-  const latencyIncrease = mapArms((arm) => increase(withLateStarts(forget(last.latency[arm], changed), latency[arm]), latency[arm]))
+  const changed = changedSources(last.sources, sources)
+  const errorIncrease = mapArms((arm) => increase(withLateStarts(forget(last.errors[arm], changed.errors), errors[arm]), errors[arm]))
+  const latencyIncrease = mapArms((arm) => increase(withLateStarts(forget(last.latency[arm], changed.latency), latency[arm]), latency[arm]))
   const warm = (arm: Role) => warmNames(round[arm], terms)
   // A pod of the baseline that fails alone is no virtue of the canary's. It is left out for what was seen before this poll: a choice by this poll's counts would be no fair comparison.
   const leftOut = terms.against && badPodOf(state, BAD_POD_SECONDS, atMs, 'baseline')?.pod
@@ -281,6 +285,14 @@ function sourcesOf(round: ScrapeRound): Record<string, string> {
     if (answer.kind === 'failed' || !answer.page.errors) return []
     return [[name, [answer.page.errors.source, answer.page.latency?.source].filter(Boolean).join(' ')]]
   }))
+}
+
+/** Pods that are read from another counter, or from another histogram: one that has just appeared, as Envoy's do seconds after its counters, is none. */
+function changedSources(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): { readonly errors: ReadonlySet<string>; readonly latency: ReadonlySet<string> } {
+  const known = Object.keys(now).filter((pod) => Object.hasOwn(before, pod))
+  const part = (sources: Readonly<Record<string, string>>, pod: string, index: 0 | 1): string | undefined => sources[pod]?.split(' ')[index]
+  const changed = (index: 0 | 1) => new Set(known.filter((pod) => part(before, pod, index) !== undefined && part(before, pod, index) !== part(now, pod, index)))
+  return { errors: changed(0), latency: changed(1) }
 }
 
 function warmNames(pods: readonly PodAnswer[], { nowMs, warmUpSeconds = WARM_UP_SECONDS }: RoundTerms): ReadonlySet<string> {

@@ -147,6 +147,21 @@ test('a pod that is read from another counter starts afresh', async (t) => {
   t.match(absorb([pair(0, errors(10, 0), errors(900, 0)), pair(5, errors(9_000, 0, 'other{code}'), errors(1350, 0))]).poll, { metrics: { errors: { nc: 0, np: 450 } } })
 })
 
+test('a histogram that appears after its counter costs no poll', async (t) => {
+  const canary = (second: number): PageCounters => ({ ...errors(second * 10, second), ...(second < 10 ? {} : latency(second * 10, [second, 0, 0])) })
+  const primary = (second: number): PageCounters => ({ ...errors(second * 90, 0), ...latency(second * 90, [0, 0, 0]) })
+  const { poll } = absorb([0, 5, 10].map((second) => pair(second, canary(second), primary(second))))
+  t.match(poll, { metrics: { errors: { nc: 50, kc: 5, np: 450 }, latency: { nc: 100, np: 450 } } })
+})
+
+test('a histogram that vanishes and comes back is not counted again', async (t) => {
+  const canary = (second: number): PageCounters => ({ ...errors(second * 10, 0), ...(second === 10 ? {} : latency(1_000 + second * 10, [0, 0, 0])) })
+  const primary = (second: number): PageCounters => ({ ...errors(second * 90, 0), ...latency(second * 90, [0, 0, 0]) })
+  const rounds = [0, 5, 10, 15].map((second) => pair(second, canary(second), primary(second)))
+  t.equal(absorb(rounds.slice(0, 3)).poll, undefined)
+  t.match(absorb(rounds).poll, { seconds: 10, metrics: { errors: { nc: 100 }, latency: { nc: 100 } } })
+})
+
 test('a round after a change of weight is mixed, the next is not', async (t) => {
   const steps: Step[] = [pair(0, errors(0, 0), errors(0, 0)), [5, pair(5, errors(50, 0), errors(450, 0))[1], 20]]
   t.match(absorb(steps).poll, { weight: 20, mixed: true })
