@@ -127,7 +127,7 @@ export function readPage(text: string, names: CounterNames = {}): { readonly pag
   if (!all) return { fault }
   const { where } = names
   const samples = where ? all.filter(({ labels }) => where.pattern.test(labels[where.label] ?? '')) : all
-  // An infinite count would make every later difference NaN, and the judge blind for the run.
+  // An infinite count would make every later difference NaN, which the judge refuses: no poll would count while it lasts.
   const odd = samples.find(({ value }) => !(value >= 0 && value <= Number.MAX_SAFE_INTEGER))
   if (odd) return { fault: `${odd.name} is no count: ${odd.value}` }
   const errors = firstOf(requests, (source) => readErrors(samples, source))
