@@ -11,6 +11,7 @@ import type { Caches } from '#agent/caches.ts'
 import { readEvidence, readMemory, writeEvidence, writeMemory } from '#agent/evidence.ts'
 import type { Proxies } from '#agent/proxies.ts'
 import { createConfig, DEFAULT_POLL_SECONDS, type JudgeConfig, type JudgedMetric } from '#judge/config.ts'
+import { MISSES_UNTIL_DROPPED } from '#judge/increase.ts'
 import { createState, judge, memoryOf, secondsToNextPoll, type Judgement } from '#judge/judge.ts'
 import type { Poll } from '#judge/poll.ts'
 import { shortfall, type Traffic } from '#judge/power.ts'
@@ -76,6 +77,8 @@ type Judged = { readonly config: JudgeConfig; readonly last: Judgement; readonly
 
 /** A round must end within the skew that a poll may have: a fifth of it. */
 const ROUND_DEADLINE_MS = (DEFAULT_POLL_SECONDS * 1_000) / 5
+/** For a pod that is not waited for any longer: an answer within it brings the pod back (ms). */
+const GIVEN_UP_DEADLINE_MS = 200
 /** Counters this young need not be read again for a decision (ms). */
 const FRESH_MS = 200
 /** What a run's first so many seconds under traffic say about its traffic is enough for a warning. */
@@ -87,7 +90,7 @@ export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptio
   async function poll(canary: Canary, seen: Seen, watch: Watch): Promise<Watch> {
     const weight = seen.routes?.canary ?? 0
     const against = againstIn(seen)
-    const round = await scrape(canary, seen, against)
+    const round = await scrape(canary, seen, watch.embedded, against)
     const at = now()
     if (typeof round === 'string') {
       return { ...watch, embedded: { ...watch.embedded, problem: round }, weight, against, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
@@ -123,8 +126,9 @@ export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptio
   }
 
   /** One round, or why there is none. */
-  async function scrape(canary: Canary, { provider }: Seen, against: Against): Promise<ScrapeRound | string> {
-    const terms = { deadlineMs: ROUND_DEADLINE_MS, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now }
+  async function scrape(canary: Canary, { provider }: Seen, { misses }: EmbeddedState, against: Against): Promise<ScrapeRound | string> {
+    const names = new Set(Object.keys(misses).filter((name) => (misses[name] ?? 0) >= MISSES_UNTIL_DROPPED))
+    const terms = { deadlineMs: ROUND_DEADLINE_MS, givenUp: { names, deadlineMs: GIVEN_UP_DEADLINE_MS }, signal: AbortSignal.timeout(ROUND_DEADLINE_MS), now }
     const other: WorkloadRole = against ? 'baseline' : 'primary'
     const pods = podsOf(canary, caches, other)
     if (canary.spec.gate?.scrape?.from !== 'proxy') return await scrapePods(pods, http, { ...terms, names: settingsOf(canary) })

@@ -68,6 +68,8 @@ export type ScrapeTerms = {
   readonly names?: CounterNames
   /** For the whole round. Keep it within the skew that a poll may have (a fifth of it). */
   readonly deadlineMs: number
+  /** Pods that nobody waits for any longer get less: one that hangs would hold up every round of the run. */
+  readonly givenUp?: { readonly names: ReadonlySet<string>; readonly deadlineMs: number }
   readonly signal: AbortSignal
   readonly now: () => number
 }
@@ -96,7 +98,8 @@ const scrapePod = async (pod: ScrapePod, http: Http, { names, ...terms }: Scrape
 
 type Fetched = { readonly atMs: number; readonly body: string } | { readonly reason: string }
 
-async function fetchPage(pod: ScrapePod, http: Http, { deadlineMs, signal, now }: Omit<ScrapeTerms, 'names'>, maxBytes: number): Promise<Fetched> {
+async function fetchPage(pod: ScrapePod, http: Http, { deadlineMs: whole, givenUp, signal, now }: Omit<ScrapeTerms, 'names'>, maxBytes: number): Promise<Fetched> {
+  const deadlineMs = givenUp?.names.has(pod.name) ? givenUp.deadlineMs : whole
   try {
     const { status, body } = await http({ url: pageUrl(pod), headers: { accept: 'text/plain;version=0.0.4', 'accept-encoding': 'identity' }, deadlineMs, maxBytes, insecureSkipVerify: true }, signal)
     return status === 200 ? { atMs: now(), body } : { reason: `status ${status}` }

@@ -387,3 +387,21 @@ test('a canary whose pods cannot be read is not only said to have no traffic', a
   }
   t.match(last, { verdict: 'NoData', words: /are they scraped\?; no pod of the canary answers; canary-10\.0\.0\.2: connect ECONNREFUSED$/ })
 })
+
+test('a pod that hangs holds up its run for three rounds, not for all', async (t) => {
+  let at = START
+  const deadlines: number[] = []
+  const http: Http = async ({ url, deadlineMs }) => {
+    if (!url.includes('10.0.0.3')) return { status: 200, body: `http_requests_total{code="200"} ${(at - START) / 100}\n` }
+    deadlines.push(deadlineMs)
+    throw new Error(`no answer within ${deadlineMs} ms`)
+  }
+  const pods = [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2'), pod('canary', '10.0.0.3')]
+  const vigil = createVigil({ http, log: createLogLines().log, now: () => at, caches: { pods: () => pods } as unknown as Caches })
+  for (let round = 0; round < 5; round += 1) {
+    await vigil.look({ ...canary(), status: RUNNING }, { deleting: false, canary: { readyReplicas: 2 }, routes: { primary: 50, canary: 50, mirror: false } } as Seen)
+    at += 5_000
+  }
+  t.same(deadlines, [1_000, 1_000, 1_000, 200, 200])
+  t.match(vigil.measure(KEY, 'error-rate', 'canary', 60), { kind: 'value', value: 0 })
+})
