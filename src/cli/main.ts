@@ -110,11 +110,16 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
       return print(planFile(needed('filename', '-f canary.yaml'), values.name, assumed), planText)
     }
     case 'replay': {
-      const { replayCountsFile, replayVectorsFile, countsText, vectorsText } = await import('#cli/replay.ts')
+      const { replayCountsFile, replayVectorsFile, countsText, vectorFaults, vectorsText } = await import('#cli/replay.ts')
       const { counts, vectors, filename, name } = values
       if (counts !== undefined && vectors !== undefined) throw new InputError('--counts and --vectors are two different things: give one of them')
       if (counts !== undefined) return print(replayCountsFile(counts, filename, name), countsText)
-      return print(replayVectorsFile(needed('vectors', '--counts FILE or --vectors FILE')), vectorsText)
+      const path = needed('vectors', '--counts FILE or --vectors FILE')
+      const replay = replayVectorsFile(path)
+      print(replay, vectorsText)
+      const faults = vectorFaults(replay)
+      for (const fault of faults) io.err(`kubectl-canary replay: ${path}: ${fault}\n`)
+      return faults.length > 0 ? 2 : 0
     }
     default:
       throw new InputError(`unknown command; use one of simulate, plan, replay, lint, policy, watch, ${COMMANDS.join(', ')}, version, help`)

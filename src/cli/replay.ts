@@ -7,10 +7,13 @@ import { ERRORS, judgeMode, judgeSettingsOf, LATENCY } from '#judge/settings.ts'
 import { percent } from '#judge/words.ts'
 
 /** Recordings of every kind, as the golden vectors are. */
-export const replayVectorsFile = (path: string): Replay => told(path, () => replayVectors(readText(path)))
+export const replayVectorsFile = (path: string): Replay => replayVectors(readText(path))
+
+/** What could not be replayed, a line each. */
+export const vectorFaults = ({ results }: Replay): readonly string[] => results.flatMap(({ fault }) => fault ?? [])
 
 export const vectorsText = ({ results }: Replay): string =>
-  `${results.map(({ name, answers }) => `${name}: ${answers.map((answer) => ('verdict' in answer ? answer.verdict : JSON.stringify(answer))).join(', ')}`).join('\n')}\n`
+  `${results.filter(({ fault }) => fault === undefined).map(({ name, answers }) => `${name}: ${answers.map((answer) => ('verdict' in answer ? answer.verdict : JSON.stringify(answer))).join(', ')}`).join('\n')}\n`
 
 /** The answer after a listed poll: where the run was by then, and what the judge said. */
 export type CountsAnswer = { /** Seconds since the first poll began. */ readonly at: number; readonly weight: number } & JudgeAnswer

@@ -26,11 +26,26 @@ type Fields = Readonly<Record<string, unknown>>
 const KINDS = ['judge', 'increase', 'plan'] as const
 const MOST_REPEATS = 1_000_000
 
-/** One recording a line, or a JSON array of them. Blank lines are passed over. */
-export function readVectors(text: string): readonly Recording[] {
+/** What cannot be replayed, and why. */
+export type FaultyRecording = { readonly name: string; readonly fault: string }
+
+/** One recording a line, or a JSON array of them. Blank lines are passed over. A faulty one loses none of the others. */
+export function readVectors(text: string): readonly (Recording | FaultyRecording)[] {
   const whole = parsed(text)
-  if (Array.isArray(whole)) return whole.map((value, i) => readRecording(value, `[${i}]`))
-  return text.split('\n').flatMap((line, i) => (withoutMark(line).trim() === '' ? [] : [readRecording(parse(line, `line ${i + 1}`), `line ${i + 1}`)]))
+  if (Array.isArray(whole)) return whole.map((value: unknown, i) => recordingOrFault(`[${i}]`, () => value))
+  return text.split('\n').flatMap((line, i) => (withoutMark(line).trim() === '' ? [] : [recordingOrFault(`line ${i + 1}`, () => parse(line, `line ${i + 1}`))]))
+}
+
+function recordingOrFault(where: string, read: () => unknown): Recording | FaultyRecording {
+  let value: unknown
+  try {
+    value = read()
+    return readRecording(value, where)
+  } catch (err) {
+    if (!(err instanceof SyntaxError)) throw err
+    const name = typeof value === 'object' && value !== null && 'name' in value ? value.name : undefined
+    return { name: typeof name === 'string' ? name : where, fault: err.message }
+  }
 }
 
 /** A list of polls, or an object with `polls` and, beside them, `config` (as in a recording) or `bounds` (by metric). */

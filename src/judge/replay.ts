@@ -4,7 +4,7 @@ import { createConfig, type JudgeSettings } from '#judge/config.ts'
 import { increase, type Baseline, type Increase } from '#judge/increase.ts'
 import { createState, judge, type Judgement } from '#judge/judge.ts'
 import { planDetection, type DetectionTerms } from '#judge/plan.ts'
-import { readVectors, type RecordedPoll, type Recording } from '#judge/recording.ts'
+import { readVectors, type FaultyRecording, type RecordedPoll, type Recording } from '#judge/recording.ts'
 
 export type JudgeAnswer = Omit<Judgement, 'state'>
 /** `complete: false`: a pod did not answer, so nothing was counted and no baseline moved. */
@@ -23,14 +23,29 @@ export type PlanAnswer = {
   readonly median: number | null
   readonly p90: number | null
 }
-export type Replay = { readonly results: readonly { readonly name: string; readonly answers: readonly (JudgeAnswer | IncreaseAnswer | PlanAnswer)[] }[] }
-
-/** The answers to each recording. What is no recording throws a SyntaxError that says where. */
-export function replayVectors(text: string): Replay {
-  return { results: readVectors(text).map((recording) => ({ name: recording.name, answers: answersTo(recording) })) }
+export type Replay = { readonly results: readonly Replayed[] }
+export type Replayed = {
+  readonly name: string
+  readonly answers: readonly (JudgeAnswer | IncreaseAnswer | PlanAnswer)[]
+  /** Why there are no answers, and where the fault is. */
+  readonly fault?: string
 }
 
-function answersTo(recording: Recording): Replay['results'][number]['answers'] {
+/** The answers to each recording; what cannot be replayed loses none of the others. */
+export const replayVectors = (text: string): Replay => ({ results: readVectors(text).map(replayed) })
+
+function replayed(recording: Recording | FaultyRecording): Replayed {
+  const { name } = recording
+  if ('fault' in recording) return { name, answers: [], fault: recording.fault }
+  try {
+    return { name, answers: answersTo(recording) }
+  } catch (err) {
+    if (err instanceof SyntaxError) return { name, answers: [], fault: err.message }
+    throw err
+  }
+}
+
+function answersTo(recording: Recording): Replayed['answers'] {
   switch (recording.kind) {
     case 'judge': return replayPolls(recording.polls, recording.settings, recording.name)
     case 'increase': return [replayScrape(recording)]

@@ -81,6 +81,15 @@ const written = (name: string, text: string): string => {
   writeFileSync(join(directory, name), text)
   return join(directory, name)
 }
+
+test('a recording that cannot be replayed is told beside the answers to the others', async (t) => {
+  const fine = { name: 'plan', kind: 'plan', primaryRate: 0.01, canaryRate: 0.1, rps: 10, weight: 10 }
+  const { code, out, err } = await run('replay', '--vectors', written('vectors.json', JSON.stringify([{ name: 'torn', kind: 'judge' }, fine])), '-o', 'json')
+  t.equal(code, 2)
+  t.match(JSON.parse(out), { results: [{ name: 'torn', answers: [], fault: '[0]: config: missing; use an object with metrics' }, { name: 'plan', answers: [{ never: false }] }] })
+  t.match(err, /^kubectl-canary replay: .*vectors\.json: \[0\]: config: missing; use an object with metrics\n$/)
+})
+
 const EXAMPLE = 'examples/counts/ten-times-worse.json'
 const BALANCED = join(EXAMPLES, 'balanced.canary.yaml')
 

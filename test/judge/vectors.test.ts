@@ -82,5 +82,11 @@ const faults = [
   { name: 'a plan without the primary\'s rate', text: '{"name":"x","kind":"plan","canaryRate":0.1,"rps":10,"weight":10}', says: 'line 1: primaryRate: missing; use a number' },
 ] as const
 for (const { name, text: lines, says } of faults) {
-  test(`a recording with ${name}`, async (t) => t.throws(() => replayVectors(lines), { name: 'SyntaxError', message: says }))
+  test(`a recording with ${name}`, async (t) => { t.match(replayVectors(lines).results[0], { answers: [], fault: says }) })
 }
+
+test('a faulty recording loses none of the others', async (t) => {
+  const fine = recording([poll({})])
+  const { results: found } = replayVectors([fine, '{"name":"cut off', recording([poll({ nc: -1 })]), recording([poll({})], { alpha: 2, metrics: [{ name: 'a', kind: 'rate' }] }), fine].join('\n'))
+  t.strictSame(found.map(({ name, answers, fault }) => [name, answers.length, fault === undefined]), [['x', 1, true], ['line 2', 0, false], ['x', 0, false], ['x', 0, false], ['x', 1, true]])
+})
