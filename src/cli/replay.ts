@@ -29,8 +29,8 @@ export function replayCountsFile(path: string, canaryPath: string | undefined, n
     if (counts.polls.length === 0) throw new SyntaxError('polls: none in it; there is nothing to judge')
     const polls = canary ? counts.polls.map(underOurNames) : counts.polls
     const settings = canary ? judgeSettingsOf(canary.spec, boundsFor(counts)) : counts.settings ?? plainSettings(counts)
-    const unknown = unjudged(polls, settings)
-    if (unknown) throw new SyntaxError(unknown)
+    const unfit = unjudged(polls, settings) ?? misshapen(polls, settings)
+    if (unfit) throw new SyntaxError(unfit)
     let at = 0
     const answers = replayPolls(polls, settings, path).map((answer, i): CountsAnswer => {
       const { seconds, repeat, weight } = polls[i] ?? { seconds: 0, repeat: 1, weight: 0 }
@@ -72,6 +72,25 @@ function unjudged(polls: readonly RecordedPoll[], { metrics }: JudgeSettings): s
   if (unknown.includes(LATENCY)) return `metrics.${LATENCY}: not judged; it needs a request-duration metric in the Canary, and the bounds in milliseconds: {"bounds": {"${LATENCY}": [50, 100, 250]}, "polls": [...]}`
   if (unknown.length > 0) return `metrics.${unknown[0]}: not judged; the settings know ${known.join(', ')}`
   return found.length > 0 ? undefined : `metrics: no poll has counts; the settings ask for ${known.join(', ')}`
+}
+
+/** Buckets as a metrics page has them grow with the bound; taken for requests *slower* than it, they would turn the verdict round. */
+function misshapen(polls: readonly RecordedPoll[], { metrics }: JudgeSettings): string | undefined {
+  for (const metric of metrics) for (const [i, poll] of polls.entries()) {
+    const { kc, kp, pods = [] } = poll.metrics[metric.name] ?? { kc: undefined, kp: undefined }
+    const where = `polls[${i}].metrics.${metric.name}`
+    const counts: readonly (readonly [string, number | readonly number[] | undefined])[] = [['kc', kc], ['kp', kp], ...pods.map(([, k], pod) => [`pods[${pod}][1]`, k] as const)]
+    for (const [field, k] of counts) {
+      if (k === undefined) continue
+      if (metric.kind === 'rate') {
+        if (typeof k !== 'number') return `${where}.${field}: a list; ${metric.name} is judged by one number of failures`
+        continue
+      }
+      if (typeof k === 'number' || k.length !== metric.bounds.length) return `${where}.${field}: ${typeof k === 'number' ? 'one number' : `${k.length} counts`}; give one for each of the ${metric.bounds.length} bounds`
+      if (k.some((slower, bound) => slower > (k[bound - 1] ?? Infinity))) return `${where}.${field}: grows with the bound; give the requests slower than each bound: all of them less the bucket`
+    }
+  }
+  return undefined
 }
 
 function told<T>(path: string, run: () => T): T {

@@ -24,6 +24,9 @@ export type Counts = {
 type Fields = Readonly<Record<string, unknown>>
 
 const KINDS = ['judge', 'increase', 'plan'] as const
+const SETTINGS = ['alpha', 'beta', 'leaveOneOut', 'goodRatio', 'pollSeconds', 'confirmationSeconds', 'confirmations'] as const
+const PARTS = { dwell: ['polls', 'seconds', 'requests'], clumping: ['prior', 'cap', 'halfLife'] } as const
+const METRIC = ['name', 'kind', 'gating', 'tolerance', 'limit', 'floor', 'bounds', 'slo'] as const
 const MOST_REPEATS = 1_000_000
 
 /** What cannot be replayed, and why. */
@@ -55,10 +58,25 @@ export function readCounts(text: string): Counts {
   const fields = fieldsOf(value, 'JSON', 'use a list of polls, or an object with "polls"')
   const bounds = present(fields['bounds']) ? fieldsOf(fields['bounds'], 'bounds', 'use an object with a list of bounds by metric') : {}
   return {
-    settings: present(fields['config']) ? readSettings(fields['config'], 'config') : undefined,
+    settings: present(fields['config']) ? ownSettings(fields['config']) : undefined,
     bounds: Object.fromEntries(Object.entries(bounds).map(([name, list]) => [name, numbersAt(list, `bounds.${name}`)])),
     polls: readPolls(fields['polls'], 'polls'),
   }
+}
+
+/** Written by hand: a setting that nobody knows is a slip, and left unsaid the default would be judged by. */
+function ownSettings(value: unknown): JudgeSettings {
+  const settings = readSettings(value, 'config')
+  const fields = fieldsOf(value, 'config', 'use an object with metrics')
+  refuseUnknown(fields, 'config', [...SETTINGS, 'dwell', 'clumping', 'metrics'])
+  for (const part of ['dwell', 'clumping'] as const) if (present(fields[part])) refuseUnknown(fieldsOf(fields[part], `config.${part}`, 'use an object'), `config.${part}`, PARTS[part])
+  for (const [i, metric] of listAt(fields['metrics'], 'config.metrics').entries()) refuseUnknown(fieldsOf(metric, `config.metrics[${i}]`, 'use an object'), `config.metrics[${i}]`, METRIC)
+  return settings
+}
+
+function refuseUnknown(fields: Fields, where: string, known: readonly string[]): void {
+  const unknown = Object.keys(fields).find((key) => !known.includes(key))
+  if (unknown !== undefined) throw new SyntaxError(`${where}.${unknown}: unknown; known here: ${known.join(', ')}`)
 }
 
 const withoutMark = (text: string): string => text.replace(/^\uFEFF/, '')
@@ -96,7 +114,7 @@ function readRecording(value: unknown, where: string): Recording {
 function readSettings(value: unknown, where: string): JudgeSettings {
   const fields = withoutNulls(fieldsOf(value, where, 'use an object with metrics'))
   const settings: Record<string, unknown> = {}
-  for (const key of ['alpha', 'beta', 'leaveOneOut', 'goodRatio', 'pollSeconds', 'confirmationSeconds', 'confirmations'] as const) {
+  for (const key of SETTINGS) {
     if (key in fields) settings[key] = numberAt(fields[key], `${where}.${key}`)
   }
   for (const key of ['dwell', 'clumping'] as const) {

@@ -116,6 +116,8 @@ test('counts without a Canary are judged by their own settings, or by the defaul
   t.match(await judged({ polls, config: { alpha: 1e-60, metrics: [{ name: 'checkout', kind: 'rate', limit: 0.05 }] } }), { results: [{ answers: [{ verdict: 'Undecided' }] }] })
 })
 
+const slower = (kc: string, kp: string): string => `{"bounds": {"latency": [50, 100]}, "polls": [{"weight": 10, "metrics": {"latency": {"nc": 10, "kc": ${kc}, "np": 90, "kp": ${kp}}}}]}`
+
 for (const { counts, says, canary } of [
   { counts: '{"polls": [', says: /counts\.json: JSON: no JSON \(/ },
   { counts: '{"polls": []}', says: /polls: none in it/ },
@@ -123,6 +125,12 @@ for (const { counts, says, canary } of [
   { counts: '[{"weight": 10, "metrics": {"errors": {"nc": 1, "kc": 2, "np": 1, "kp": 0}}}]', says: /polls\[0\]\.metrics\.errors\.kc: 2 is not usable; there were only 1 requests/ },
   { counts: '[{"weight": 10, "metrics": {"latency": {"nc": 1, "kc": [1], "np": 1, "kp": [0]}}}]', says: /bounds\.latency: missing; .*give the bounds in milliseconds/ },
   { counts: '[{"weight": 10, "metrics": {"latency": {"nc": 1, "kc": [1], "np": 1, "kp": [0]}}}]', canary: BALANCED, says: /metrics\.latency: not judged; it needs .*bounds/ },
+  { counts: slower('[5, 8]', '[40, 80]'), says: /polls\[0\]\.metrics\.latency\.kc: grows with the bound; give the requests slower than each bound/ },
+  { counts: slower('[5, 2]', '[80, 40, 1]'), says: /polls\[0\]\.metrics\.latency\.kp: 3 counts; give one for each of the 2 bounds/ },
+  { counts: slower('[5, 2]', '7'), says: /latency\.kp: one number; give one for each of the 2 bounds/ },
+  { counts: '{"config": {"metrics": [{"name": "e", "kind": "rate"}]}, "polls": [{"weight": 10, "metrics": {"e": {"nc": 1, "kc": [1], "np": 1, "kp": 0}}}]}', says: /metrics\.e\.kc: a list; e is judged by one number/ },
+  { counts: '{"config": {"alhpa": 0.1, "metrics": []}, "polls": []}', says: /config\.alhpa: unknown; known here: alpha, beta/ },
+  { counts: '{"config": {"metrics": [{"name": "e", "kind": "rate", "tolerence": 2}]}, "polls": []}', says: /config\.metrics\[0\]\.tolerence: unknown; known here: .*tolerance/ },
   { counts: '[{"weight": 10, "metrics": {"checkout": {"nc": 1, "kc": 1, "np": 1, "kp": 0}}}]', canary: BALANCED, says: /metrics\.checkout: not judged; the settings know errors/ },
   { counts: '[{"weight": 10, "metrics": {}}]', canary: BALANCED, says: /no poll has counts; the settings ask for errors/ },
 ]) {
