@@ -174,12 +174,17 @@ function answerOf(metric: MetricState, before: MetricState, spec: JudgedMetric, 
   const v = metric.channels.map((channel) => channelLn(lnV, channel, spec))
   const weights = channelWeights(metric.channels.length, spec.kind === 'histogram' ? headline : undefined)
   const withAlone = (compared: number, alone: number) => (metric.alone.polls > 0 ? lnMeanExp([compared, alone]) : compared)
+  const compared = lnMeanExp(e, weights)
+  const loudness = e.map((ln, i) => ln + Math.log(weights[i] ?? 1))
+  const loudest = loudness.indexOf(Math.max(...loudness))
   return {
-    lnE: withAlone(lnMeanExp(e, weights), lnE(metric.alone)),
+    lnE: withAlone(compared, lnE(metric.alone)),
     lnV: withAlone(lnMeanExp(v, weights), lnV(metric.alone)),
     lnGood: headline === undefined ? null : lnGood(metric.proof),
     phi: phiOf(before.channels[headline ?? 0]?.clumping ?? NO_CLUMPING, config.clumping),
-    strongest: headline ?? Math.max(0, e.indexOf(Math.max(...e))),
+    // Where nothing speaks yet it is the one that stands for the metric.
+    strongest: compared === -Infinity ? headline ?? 0 : loudest,
+    isByLimit: metric.alone.polls > 0 && lnE(metric.alone) > compared,
   }
 }
 

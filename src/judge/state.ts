@@ -50,7 +50,16 @@ export type ChannelState = {
 export type Memory = Readonly<Record<string, readonly Clumping[]>>
 
 /** A metric's answer while it is still reckoned with: minus infinity is a number here. */
-export type OpenAnswer = { readonly lnE: number; readonly lnV: number; readonly lnGood: number | null; readonly phi: number; readonly strongest: number }
+export type OpenAnswer = {
+  readonly lnE: number
+  readonly lnV: number
+  readonly lnGood: number | null
+  readonly phi: number
+  /** The channel that speaks loudest against the canary. */
+  readonly strongest: number
+  /** The limit speaks louder than the comparison: most requests were the canary's. */
+  readonly isByLimit: boolean
+}
 
 /** Primary failures in the tail that make an outage rather than an accident. */
 const BOTH_BAD_PRIMARY_EVENTS = 3

@@ -1,7 +1,7 @@
 /** The judge's reasons as sentences that a person understands without knowing the mathematics. */
 
 import { headlineOf, type JudgeConfig, type JudgedMetric } from '#judge/config.ts'
-import { ratio, UP_ERRORS, type ChannelCounts } from '#judge/gains.ts'
+import { ratio, share, UP_ERRORS, type ChannelCounts } from '#judge/gains.ts'
 import { requestsToProveGood } from '#judge/plan.ts'
 import { isBothBad, NOTHING, tailOf, type JudgeState, type MetricState, type OpenAnswer, type Verdict } from '#judge/state.ts'
 
@@ -11,51 +11,80 @@ const MOST_ODDS = 1e6
 /** Why a poll ended in its verdict. `against`: what the other arm is called. */
 export function reasonFor(verdict: Verdict, state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig, against = 'primary'): string {
   switch (verdict) {
-    case 'Worse': return `${strongestSentence(state, answers, config, against)}: worse beyond doubt (${oddsOf(answers)})`
+    case 'Worse': return worseSentence(state, answers, config, against)
     case 'NoData': return noDataSentence(state)
     case 'BothBad': return bothBadSentence(state, config, against)
-    case 'Suspect': return `${strongestSentence(state, answers, config, against)}: probably worse (${oddsOf(answers)}), looking again`
+    case 'Suspect': return `${strongestSentence(state, answers, config, against)}: probably worse (${oddsText(oddsOf(answers))}), looking again`
     case 'Good': return goodSentence(state, config, against)
     case 'Undecided': return undecidedSentence(state, answers, config, against)
     default: return verdict satisfies never
   }
 }
 
-function strongestSentence(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig, against: string): string {
+/** The verdict stays for the run, the evidence need not: where a run goes on nevertheless, healthy polls must not be called worse beyond doubt. */
+function worseSentence(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig, against: string): string {
+  const odds = oddsOf(answers)
+  if (odds >= 1 / config.alpha) return `${strongestSentence(state, answers, config, against)}: worse beyond doubt (${oddsText(odds)})`
+  const { index, metric, spec } = loudestOf(state, answers, config)
+  const channel = channelToTell(spec, answers[index])
+  return `${compareSentence(spec, channel, metric.channels[channel]?.seen ?? NOTHING, against)}; proved worse earlier in this run`
+}
+
+/** The metric that speaks loudest against the canary. */
+function loudestOf(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig): { readonly index: number; readonly metric: MetricState; readonly spec: JudgedMetric } {
   const index = indexOfLargest(answers.map(({ lnE }) => lnE))
   const metric = state.metrics[index]
   const spec = config.metrics[index]
-  if (!metric || !spec) return 'canary'
-  const channel = answers[index]?.strongest ?? 0
-  return compareSentence(spec, channel, tellingCounts(metric, spec, channel), against)
+  if (!metric || !spec) throw new RangeError(`judge: no metric ${index}`)
+  return { index, metric, spec }
 }
+
+function strongestSentence(state: JudgeState, answers: readonly OpenAnswer[], config: JudgeConfig, against: string): string {
+  const { index, metric, spec } = loudestOf(state, answers, config)
+  const { limit } = spec
+  if (answers[index]?.isByLimit && limit !== undefined) {
+    const channel = headlineOf(spec) ?? 0
+    return limitSentence(spec, channel, tellingCounts(metric, spec, channel, ({ nc, kc }) => Math.max(...UP_ERRORS.map((g) => share(g, limit, nc, kc)))), limit)
+  }
+  const channel = answers[index]?.strongest ?? 0
+  return compareSentence(spec, channel, tellingCounts(metric, spec, channel, (counts) => Math.max(...UP_ERRORS.map((g) => ratio(g, spec.tolerance, counts)))), against)
+}
+
+/** Where nothing is proved, the bound that the user cares about. */
+const channelToTell = (spec: JudgedMetric, answer: OpenAnswer | undefined): number => headlineOf(spec) ?? answer?.strongest ?? 0
 
 const indexOfLargest = (values: readonly number[]): number => Math.max(0, values.indexOf(Math.max(...values)))
 
 /** The run's counts, or the last polls' where those say it more clearly: trouble that began late drowns in healthy hours. */
-function tellingCounts(metric: MetricState, spec: JudgedMetric, channel: number): ChannelCounts {
+function tellingCounts(metric: MetricState, spec: JudgedMetric, channel: number, clarity: (counts: ChannelCounts) => number): ChannelCounts {
   const run = metric.channels[channel]?.seen ?? NOTHING
   if (channel !== headlineOf(spec)) return run
   const tail = tailOf(metric)
-  const clarity = (counts: ChannelCounts) => Math.max(...UP_ERRORS.map((g) => ratio(g, spec.tolerance, counts)))
   return clarity(tail) > clarity(run) ? tail : run
 }
 
 /** `canary fails 4.1 % of 2,310 requests, primary 0.3 % of 20,900`. */
-function compareSentence(spec: JudgedMetric, channel: number, { nc, kc, np, kp }: ChannelCounts, against: string): string {
+function compareSentence(spec: JudgedMetric, channel: number, counts: ChannelCounts, against: string): string {
+  const { nc, kc, np, kp } = counts
+  if (np === 0 && spec.limit !== undefined) return limitSentence(spec, channel, counts, spec.limit)
   const canary = `canary ${armSentence(spec, channel, nc, kc)}`
-  if (np === 0) return spec.limit === undefined ? canary : `${canary}, where ${percent(spec.limit)} is the limit`
-  return `${canary}, ${against} ${percent(kp / np)} of ${count(np)}`
+  return np === 0 ? canary : `${canary}, ${against} ${percent(kp / np)} of ${count(np)}`
 }
+
+/** `canary fails 10 % of 1,500 requests, where 1 % is the limit`. */
+const limitSentence = (spec: JudgedMetric, channel: number, { nc, kc }: ChannelCounts, limit: number): string =>
+  `canary ${armSentence(spec, channel, nc, kc)}, where ${percent(limit)} is the limit`
 
 function armSentence(spec: JudgedMetric, channel: number, n: number, k: number): string {
   const amount = `${percent(n === 0 ? 0 : k / n)} of ${count(n)} requests`
   return spec.kind === 'rate' ? `fails ${amount}` : `answers ${amount} slower than ${spec.bounds[channel]} ms`
 }
 
-/** `1 in 10,000`: how rarely so much evidence comes from a canary that is not worse. Rounded down to one digit. */
-function oddsOf(answers: readonly OpenAnswer[]): string {
-  const odds = answers.reduce((sum, { lnE }) => sum + Math.exp(lnE), 0) / answers.length
+/** How rarely so much evidence comes from a canary that is not worse: once in so many. */
+const oddsOf = (answers: readonly OpenAnswer[]): number => answers.reduce((sum, { lnE }) => sum + Math.exp(lnE), 0) / answers.length
+
+/** `1 in 10,000`: rounded down to one digit. */
+function oddsText(odds: number): string {
   if (odds >= MOST_ODDS) return `less than 1 in ${count(MOST_ODDS)}`
   const digit = 10 ** Math.floor(Math.log10(Math.max(odds, 1)))
   return `1 in ${count(Math.floor(Math.max(odds, 1) / digit) * digit)}`
@@ -88,7 +117,11 @@ function undecidedSentence(state: JudgeState, answers: readonly OpenAnswer[], co
   if (state.step.polls === 0) return 'nothing compared yet'
   if (state.step.requests === 0 && state.step.expected === 0) return 'no traffic'
   const missing = requestsMissing(state, answers, config)
-  if (missing === undefined) return `too few requests to tell: ${strongestSentence(state, answers, config, against)}`
+  if (missing === undefined) {
+    const { index, metric, spec } = loudestOf(state, answers, config)
+    const channel = channelToTell(spec, answers[index])
+    return `too few requests to tell: ${compareSentence(spec, channel, metric.channels[channel]?.seen ?? NOTHING, against)}`
+  }
   return `too few requests to tell: ${count(state.step.requests)} at this weight, about ${count(missing)} more would do`
 }
 

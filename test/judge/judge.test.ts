@@ -229,6 +229,30 @@ test('a latency histogram speaks of its bound', async (t) => {
   t.equal(reason, 'canary answers 60 % of 200 requests slower than 100 ms, primary 8.9 % of 1,800: worse beyond doubt (less than 1 in 1,000,000)')
 })
 
+test('a latency that is worse at another bound is told by that bound, not by the SLO\'s where nothing is to be seen', async (t) => {
+  const config = createConfig({ metrics: [{ name: 'latency', kind: 'histogram', bounds: BOUNDS, slo: 250, limit: 0.01 }] })
+  const { reason } = run(times(6, poll({ latency: { nc: 50, kc: [45, 30, 0], np: 450, kp: [202, 40, 2] } })), config)
+  t.equal(reason, 'canary answers 60 % of 300 requests slower than 100 ms, primary 8.9 % of 2,700: worse beyond doubt (less than 1 in 1,000,000)')
+})
+
+test('a canary that is found by its limit, with few requests left beside it, is told by its limit', async (t) => {
+  const beside = (weight: number) => poll(errors(50 * weight, 5 * weight, 50 * (100 - weight), 5 * (100 - weight)), { weight })
+  const { verdict, reason } = run([...times(6, poll(errors(500, 2, 500, 2), { weight: 50 })), ...times(6, beside(95))])
+  t.equal(verdict, 'Worse')
+  t.equal(reason, 'canary fails 10 % of 28,500 requests, where 1 % is the limit: worse beyond doubt (less than 1 in 1,000,000)')
+})
+
+test('a run that goes on after Worse is not told as worse beyond doubt for what is healthy', async (t) => {
+  const { verdict, reason } = run([...times(2, poll(errors(50, 10, 450, 2))), ...times(300, HEALTHY)])
+  t.equal(verdict, 'Worse')
+  t.equal(reason, 'canary fails 0.13 % of 15,100 requests, primary 0.44 % of 135,900; proved worse earlier in this run')
+})
+
+test('a verdict says how sure it is, rounded down', async (t) => {
+  const counts = [[3, 2], [2, 3], [2, 1], [4, 2]] as const
+  t.equal(run(counts.map(([kc, kp]) => poll(errors(50, kc, 450, kp)))).reason, 'canary fails 5.5 % of 200 requests, primary 0.44 % of 1,800: worse beyond doubt (1 in 1,000)')
+})
+
 test('what is known about clumps goes to the next run, unless the bounds changed', async (t) => {
   const clumped = poll({ errors: { nc: 50, kc: 0, np: 450, kp: 9, pods: [[150, 9], [150, 0], [150, 0]] } })
   const memory = memoryOf(run(times(3, clumped)).state)
