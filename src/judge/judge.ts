@@ -121,7 +121,7 @@ function addPoll(metric: MetricState, spec: JudgedMetric, poll: Poll, config: Ju
     ...metric,
     channels,
     alone: isAlone ? addAlone(metric.alone, counts, spec, phi) : metric.alone,
-    proof: counts && !(isAlone && spec.limit === undefined) ? addProof(metric.proof, counts, { ...config, limit: spec.limit, phi }) : metric.proof,
+    proof: counts ? addProof(metric.proof, counts, { ...config, limit: spec.limit, phi }) : metric.proof,
     tail: counts ? [...metric.tail, sums(NOTHING, counts)].slice(-TAIL_POLLS) : metric.tail,
   }
 }

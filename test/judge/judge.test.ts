@@ -270,11 +270,13 @@ test('limits at the ends: at 1 everything is good, at 0 any failure of a canary 
   t.equal(run(times(3, poll(errors(50, 5, 0, 0), { weight: 100 })), of(0)).verdict, 'Worse')
 })
 
-test('without a limit there is nothing to judge a canary by that stands alone', async (t) => {
+test('without a limit no failure speaks against a canary that stands alone; what is left of the primary can still speak for it', async (t) => {
   const config = createConfig({ metrics: [{ name: 'errors', kind: 'rate' }] })
-  const alone = run(times(50, poll(errors(450, 0, 50, 10), { weight: 90 })), config)
-  t.match(alone, { verdict: 'Undecided', lnE: null, metrics: { errors: { lnGood: 0 } } })
-  t.equal(run(times(50, poll(errors(400, 0, 100, 10), { weight: 80 })), config).verdict, 'Good')
+  const at = (weight: number, np: number, kc = 0, kp = 10) => run(times(50, poll(errors(450, kc, np, kp), { weight })), config)
+  t.match(at(100, 0, 400, 0), { verdict: 'Undecided', lnE: null, metrics: { errors: { lnGood: 0 } } })
+  t.match(at(90, 50, 400), { verdict: 'Undecided', lnE: null })
+  t.match(at(90, 50), { verdict: 'Good', lnE: null })
+  t.equal(at(80, 100).verdict, 'Good')
 })
 
 test('a step ends early only for metrics that gate', async (t) => {
