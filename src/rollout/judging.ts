@@ -1,6 +1,6 @@
 import type { CanaryStatus } from '#api/canary.ts'
 import type { JudgementSeen, News, Seen } from '#rollout/decision.ts'
-import { intervalMsOf, type Plan } from '#rollout/plan.ts'
+import type { Plan } from '#rollout/plan.ts'
 import { canaryOf, phaseOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** What the judge's word means for a run, and what of it is written down. Thresholds are not its business: they count beside it. */
@@ -97,7 +97,7 @@ export function openQuestion(status: CanaryStatus, seen: Seen): Telling & { read
 }
 
 const RUNNING: readonly string[] = ['Progressing', 'WaitingPromotion']
-/** Evidence younger than this is not written by itself (ms): it waits for a write that happens anyway. */
+/** Evidence younger than this is not written by itself (ms): it waits for a write that happens anyway. So much is lost at most with its agent. */
 const LONGEST_UNWRITTEN_MS = 60_000
 /** A verdict that changes to and fro is written this often at most (ms). */
 const SHORTEST_UNWRITTEN_MS = 10_000
@@ -121,7 +121,7 @@ export function recorded(before: CanaryStatus, after: CanaryStatus, seen: Seen, 
   if (!judgement || !record || (after.gate?.step ?? -1) < 0 || after.lastAppliedSpec !== before.lastAppliedSpec) return after
   const writtenAt = timeOf(kept?.at) ?? timeOf(after.gate?.changedAt) ?? now
   const isNews = judgement.verdict !== kept?.verdict && [judgement.verdict, kept?.verdict].some((verdict) => ALARMING.some((alarming) => alarming === verdict))
-  const patience = isNews ? SHORTEST_UNWRITTEN_MS : Math.max(LONGEST_UNWRITTEN_MS, intervalMsOf(seen.spec) / 2)
+  const patience = isNews ? SHORTEST_UNWRITTEN_MS : LONGEST_UNWRITTEN_MS
   if (JSON.stringify(after) === JSON.stringify(before) && now - writtenAt < patience) return after
   const { verdict, words } = judgement
   return withJudge(after, { verdict, words, at: timestamp(now), ...record })

@@ -152,6 +152,13 @@ for (const { name, verdict, judge, written, ...more } of writes) {
   })
 }
 
+test('the evidence of a long step is a minute old at most', async (t) => {
+  const what = seen('Undecided')
+  const long = { ...what, spec: { ...what.spec, analysis: { ...what.spec.analysis, interval: '10m' } } }
+  const { conditions = [] } = decide(running(500_000), long).status
+  t.match(decide(running(500_000, { verdict: 'Undecided', at: iso(NOW - 60_000), state: 'older' }, { conditions }), long).status.gate?.judge, { state: 'newer', at: iso(NOW) })
+})
+
 test('evidence goes along with what is written anyway', async (t) => {
   t.match(decide(running(0), seen('Good')).status, { canaryWeight: 30, gate: { judge: { verdict: 'Good', state: 'newer' } } })
 })
