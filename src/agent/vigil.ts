@@ -153,7 +153,9 @@ export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptio
       const phase = phaseOf(canary.status ?? {})
       const isUnderWay = phase === 'Progressing' || phase === 'WaitingPromotion'
       if (!isUnderWay) watches.delete(key)
-      if (!isUnderWay || seen.deleting || seen.canary?.readyReplicas === 0) return { judgement: undefined, nextAt: undefined }
+      // While its pods start the primary alone is watched: it teaches how failures bunch, or the canary's first minutes would be judged without.
+      const isGone = seen.canary?.readyReplicas === 0 && !isBeforeTraffic(canary)
+      if (!isUnderWay || seen.deleting || isGone) return { judgement: undefined, nextAt: undefined }
       const revision = canary.status?.lastAppliedSpec ?? ''
       const known = watches.get(key)
       const watch = known?.revision === revision ? restarted(canary, known) : begin(canary, revision)

@@ -5,6 +5,7 @@ import type { WorkloadRole } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { Proxies } from '#agent/proxies.ts'
+import { readMemory } from '#agent/evidence.ts'
 import { createVigil } from '#agent/vigil.ts'
 import { judgeMode } from '#judge/settings.ts'
 import { SCRAPED_PROXIES, type ScrapedProxy } from '#metrics/proxy.ts'
@@ -212,7 +213,21 @@ test('a stretch in which the baseline came or went is no evidence', async (t) =>
   t.match((await look(RUNNING, 10, beside)).judgement?.words, /^too few requests to tell/)
 })
 
-test('pods that are being started, or a Canary that is being deleted, are not asked', async (t) => {
+test('while the canary\'s pods start the primary teaches how failures bunch', async (t) => {
+  const pods = [pod('primary', '10.0.0.1'), pod('primary', '10.0.0.9'), { ...pod('canary', '10.0.0.2'), status: {} }]
+  const { look, pass } = scene({ failing: (_, ip) => (ip === '10.0.0.1' ? 0.1 : 0), pods: () => pods })
+  const starting: CanaryStatus = { ...RUNNING, gate: { step: -1 } }
+  let last = (await look(starting, 0, { canary: { readyReplicas: 0 } as Seen['canary'] })).judgement
+  for (let round = 0; round < 3; round += 1) {
+    pass(5_000)
+    last = (await look(starting, 0, { canary: { readyReplicas: 0 } as Seen['canary'] })).judgement
+  }
+  const [learnt] = readMemory({ gate: { judge: { memory: last?.record?.memory } } } as CanaryStatus)['errors'] ?? []
+  // All failures are one pod's: more uneven than chance would have it.
+  t.ok(learnt && learnt.num > learnt.den && learnt.den > 10, JSON.stringify(learnt))
+})
+
+test('pods that are all gone, or a Canary that is being deleted, are not asked', async (t) => {
   const { look, urls } = scene()
   await look(RUNNING, 0, { canary: { readyReplicas: 0 } as Seen['canary'] })
   await look(RUNNING, 0, { deleting: true })
