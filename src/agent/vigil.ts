@@ -96,7 +96,7 @@ export function createVigil({ http, caches, log, now, proxies = [] }: VigilOptio
       return { ...watch, embedded: { ...watch.embedded, problem: round }, weight, against, polledAt: at, nextAt: at + DEFAULT_POLL_SECONDS * 1_000 }
     }
     const { state: embedded, poll: counted, skewSeconds, problems } = absorbRound(watch.embedded, round, {
-      weight, against, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary), isTakenOver: watch.isTakenOver,
+      weight, against, pollSeconds: DEFAULT_POLL_SECONDS, nowMs: at, windowSeconds: longestWindow(canary), isTakenOver: watch.isTakenOver, ...warmUpOf(canary),
     })
     if (problems.length > 0) log.debug({ canary: objectKey(canary.metadata), problems }, 'pods scraped with problems')
     const isTakenOver = watch.isTakenOver && embedded.baseline === watch.embedded.baseline
@@ -253,6 +253,11 @@ function tooShort({ spec, status }: Canary, config: JudgeConfig, traffic: Traffi
 /** Seconds that some metric of this Canary looks back; ten minutes at least, so that a change of settings in mid-run finds its data. */
 const longestWindow = (canary: Canary): number =>
   Math.max(600, ...(canary.spec.analysis.metrics ?? []).map(({ interval }) => (parseDuration(interval ?? '') ?? 0) / 1_000))
+
+function warmUpOf({ spec }: Canary): { readonly warmUpSeconds?: number } {
+  const milliseconds = parseDuration(spec.gate?.judge?.warmUp ?? '')
+  return milliseconds === undefined ? {} : { warmUpSeconds: milliseconds / 1_000 }
+}
 
 function settingsOf(canary: Canary): ScrapeSettings {
   const { port, path, requests, duration } = canary.spec.gate?.scrape ?? {}

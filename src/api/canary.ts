@@ -170,6 +170,8 @@ const CanaryGateSettings = Type.Object({
     alpha: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 0.5, description: 'Most that a run whose canary is not worse than tolerated is rolled back with; 0.01 when left out.' })),
     minEffect: Type.Optional(Type.Number({ minimum: 1, maximum: 100, description: 'The smallest effect that counts: up to so many times the primary\'s rate of failed or slow requests is no regression; 1.5 when left out.' })),
     tolerance: Type.Optional(Type.Number({ minimum: 1, maximum: 100, description: 'Another name of minEffect, which wins where both are given.' })),
+    latencyMinEffect: Type.Optional(Type.Number({ minimum: 1, maximum: 100, description: 'The same for slow requests alone; minEffect when left out.' })),
+    warmUp: Type.Optional(Type.String({ pattern: '^([0-9]+(m|s))+$', description: 'A pod\'s latency is compared once it has been ready for so long; 60s when left out. Failures are compared from its first request on.' })),
     floor: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'A canary at or under this rate is never worse, 0 to 1; a tenth of the limit when left out, 0.001 without a limit.' })),
     inconclusive: Type.Optional(Type.Enum([...INCONCLUSIVE], { description: 'A step whose time is over before the judge can tell, mode enforce: advance by the thresholds (when left out), extend the step twice before that, or hold.' })),
     early: Type.Optional(Type.Enum([...EARLY], { description: 'Whether a canary that is proved good gets its check before the interval is over, mode enforce: never (when left out), steps: but for the last step, all.' })),

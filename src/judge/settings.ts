@@ -18,12 +18,12 @@ export const judgeMode = ({ gate }: Pick<CanarySpec, 'gate'>): JudgeMode => gate
  * milliseconds; without them latency is not judged.
  */
 export function judgeSettingsOf(spec: Pick<CanarySpec, 'analysis' | 'gate'>, bounds: readonly number[]): JudgeSettings {
-  const { alpha, tolerance: alias, minEffect: tolerance = alias, floor } = spec.gate?.judge ?? {}
-  const common = { ...(tolerance === undefined ? {} : { tolerance }), ...(floor === undefined ? {} : { floor }) }
+  const { alpha, tolerance: alias, minEffect = alias, latencyMinEffect = minEffect, floor } = spec.gate?.judge ?? {}
+  const common = (tolerance: number | undefined) => ({ ...(tolerance === undefined ? {} : { tolerance }), ...(floor === undefined ? {} : { floor }) })
   const limit = errorLimitOf(spec)
   const slo = upperBound(metricOf(spec, 'request-duration'))
-  const metrics: MetricSettings[] = [{ name: ERRORS, kind: 'rate', ...(limit === undefined ? {} : { limit }), ...common }]
-  if (slo !== undefined && bounds.length > 0) metrics.push({ name: LATENCY, kind: 'histogram', bounds, slo, limit: LATENCY_LIMIT, ...common })
+  const metrics: MetricSettings[] = [{ name: ERRORS, kind: 'rate', ...(limit === undefined ? {} : { limit }), ...common(minEffect) }]
+  if (slo !== undefined && bounds.length > 0) metrics.push({ name: LATENCY, kind: 'histogram', bounds, slo, limit: LATENCY_LIMIT, ...common(latencyMinEffect) })
   return { metrics, ...(alpha === undefined ? {} : { alpha }) }
 }
 

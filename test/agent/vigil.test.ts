@@ -5,8 +5,9 @@ import type { WorkloadRole } from '#api/names.ts'
 import type { KubeObject } from '#api/objects.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { Proxies } from '#agent/proxies.ts'
-import { readMemory } from '#agent/evidence.ts'
+import { readEvidence, readMemory } from '#agent/evidence.ts'
 import { createVigil } from '#agent/vigil.ts'
+import { createConfig } from '#judge/config.ts'
 import { judgeMode } from '#judge/settings.ts'
 import { SCRAPED_PROXIES, type ScrapedProxy } from '#metrics/proxy.ts'
 import type { Seen } from '#rollout/decision.ts'
@@ -28,8 +29,8 @@ const pod = (role: WorkloadRole, ip: string): KubeObject => ({
 })
 
 /** Pods answer what `failing` makes of their role: ten requests a second, with that share of failures. */
-function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {}, proxies }: {
-  readonly failing?: (role: string, ip: string) => number | 'down'; readonly pods?: () => readonly KubeObject[]; readonly gate?: Canary['spec']['gate']; readonly proxies?: readonly Proxies[] | undefined
+function scene({ failing = () => 0, page = () => '', pods = () => [pod('primary', '10.0.0.1'), pod('canary', '10.0.0.2')], gate = {}, metrics = [{ name: 'request-success-rate', thresholdRange: { min: 99 } }], proxies }: {
+  readonly failing?: (role: string, ip: string) => number | 'down'; readonly page?: (served: number) => string; readonly pods?: () => readonly KubeObject[]; readonly gate?: Canary['spec']['gate']; readonly metrics?: Canary['spec']['analysis']['metrics']; readonly proxies?: readonly Proxies[] | undefined
 } = {}) {
   let at = START
   const urls: string[] = []
@@ -39,11 +40,11 @@ function scene({ failing = () => 0, pods = () => [pod('primary', '10.0.0.1'), po
     const share = failing(['10.0.0.1', '10.0.0.9'].includes(hostname) ? 'primary' : 'canary', hostname)
     if (share === 'down') throw new Error('connect ECONNREFUSED')
     const served = (at - START) / 100
-    return { status: 200, body: `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - Math.round(served * share)}\nhttp_requests_total{code="500"} ${Math.round(served * share)}\n` }
+    return { status: 200, body: `# TYPE http_requests_total counter\nhttp_requests_total{code="200"} ${served - Math.round(served * share)}\nhttp_requests_total{code="500"} ${Math.round(served * share)}\n${page(served)}` }
   }
   const { log, lines } = createLogLines()
   const vigil = createVigil({ http, log, now: () => at, caches: { pods } as unknown as Caches, ...(proxies ? { proxies } : {}) })
-  const object = (status: CanaryStatus): Canary => ({ ...canary({ spec: { gate }, analysis: { metrics: [{ name: 'request-success-rate', thresholdRange: { min: 99 } }] } }), status })
+  const object = (status: CanaryStatus): Canary => ({ ...canary({ spec: { gate }, analysis: { metrics } }), status })
   const look = (status: CanaryStatus = RUNNING, weight = 50, more: Partial<Seen> = {}, why?: 'decision') =>
     vigil.look(object(status), { deleting: false, canary: { readyReplicas: 1 }, routes: { primary: 100 - weight, canary: weight, mirror: false }, ...more } as Seen, why)
   return { vigil, urls, lines, look, pass: (ms: number): void => { at += ms } }
@@ -226,6 +227,26 @@ test('while the canary\'s pods start the primary teaches how failures bunch', as
   // All failures are one pod's: more uneven than chance would have it.
   t.ok(learnt && learnt.num > learnt.den && learnt.den > 10, JSON.stringify(learnt))
 })
+
+for (const { warmUp, counted } of [{ warmUp: undefined, counted: false }, { warmUp: '10s', counted: true }, { warmUp: '2m', counted: false }]) {
+  test(`latency of pods that are ready for 20 s is ${counted ? '' : 'not '}compared with warmUp ${warmUp ?? 'left out'}`, async (t) => {
+    const fresh = (role: WorkloadRole, ip: string): KubeObject => {
+      const { status, ...rest } = pod(role, ip)
+      return { ...rest, status: { ...(status as object), conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: new Date(START).toISOString() }] } }
+    }
+    const page = (served: number): string => `# TYPE http_request_duration_seconds histogram\n${['0.1', '0.5', '+Inf'].map((le) => `http_request_duration_seconds_bucket{le="${le}"} ${served}`).join('\n')}\nhttp_request_duration_seconds_count ${served}\nhttp_request_duration_seconds_sum 1\n`
+    const gate = { judge: warmUp === undefined ? {} : { warmUp } }
+    const { look, pass } = scene({ page, gate, metrics: [{ name: 'request-duration', thresholdRange: { max: 500 } }], pods: () => [fresh('primary', '10.0.0.1'), fresh('canary', '10.0.0.2')] })
+    let last = (await look()).judgement
+    for (let round = 0; round < 4; round += 1) {
+      pass(5_000)
+      last = (await look()).judgement
+    }
+    const found = readEvidence({ gate: { judge: { state: last?.record?.state } } } as CanaryStatus, (bounds) => createConfig({ metrics: [{ name: 'errors', kind: 'rate' }, { name: 'latency', kind: 'histogram', bounds, slo: 500 }] }))
+    t.match(found?.state.metrics, [{ name: 'errors' }, { name: 'latency' }])
+    t.equal((found?.state.metrics[1]?.channels[0]?.seen.nc ?? 0) > 0, counted)
+  })
+}
 
 test('pods that are all gone, or a Canary that is being deleted, are not asked', async (t) => {
   const { look, urls } = scene()

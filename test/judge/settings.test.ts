@@ -28,6 +28,11 @@ test('it holds for slow requests as for failed ones', async (t) => {
   })
 })
 
+test('slow requests may have a smallest effect of their own', async (t) => {
+  const metrics = configOf(specOf({ minEffect: 2, latencyMinEffect: 1.2 }, [SUCCESS, DURATION]), [100, 250]).metrics
+  t.match(metrics, [{ name: 'errors', tolerance: 2 }, { name: 'latency', tolerance: 1.2 }])
+})
+
 test('limits come from either form of a threshold, and from the error rate', async (t) => {
   for (const metric of [{ ...SUCCESS, thresholdRange: { min: 98 } }, { name: 'request-success-rate', threshold: 98 }, { name: 'error-rate', thresholdRange: { max: 2 } }]) {
     t.match(configOf(specOf(undefined, [metric])).metrics, [{ limit: 0.02, floor: 0.002 }])
