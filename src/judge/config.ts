@@ -18,7 +18,7 @@ type CommonMetric = {
   readonly tolerance: number
   /** Highest rate of events that the user accepts, 0 to 1: success rate `min: 99` is 0.01. At 1 everything is good, at 0 nothing can be proved. */
   readonly limit?: number
-  /** A canary at or under this rate of events is never worse, whatever the primary does. 0 turns it off. */
+  /** A canary at or under this rate of events is never worse, whatever the primary does. 0 turns it off; at 1 no canary is. */
   readonly floor: number
   /** Metrics that do not gate may roll back, but no step waits for their proof. */
   readonly gating: boolean
@@ -122,7 +122,7 @@ function faultsOf(config: JudgeConfig): string[] {
   claim(config.clumping.halfLife > 0, 'clumping.halfLife is not above 0')
   for (const metric of config.metrics) {
     claim(metric.tolerance >= 1 && Number.isFinite(metric.tolerance), `${metric.name}: tolerance is under 1`)
-    claim(metric.floor >= 0 && metric.floor < 1, `${metric.name}: floor is not in [0, 1)`)
+    claim(metric.floor >= 0 && metric.floor <= 1, `${metric.name}: floor is not in [0, 1]`)
     claim(metric.limit === undefined || (metric.limit >= 0 && metric.limit <= 1), `${metric.name}: limit is not in [0, 1]`)
     if (metric.kind === 'histogram') {
       claim(metric.bounds.length > 0, `${metric.name}: no bounds`)

@@ -270,6 +270,11 @@ test('limits at the ends: at 1 everything is good, at 0 any failure of a canary 
   t.equal(run(times(3, poll(errors(50, 5, 0, 0), { weight: 100 })), of(0)).verdict, 'Worse')
 })
 
+test('at a floor of 1 no canary is worse', async (t) => {
+  const config = createConfig({ metrics: [{ name: 'errors', kind: 'rate', floor: 1 }] })
+  t.match(run(times(20, DEAD), config), { verdict: 'Undecided', reason: /^too few requests|^canary/ })
+})
+
 test('without a limit no failure speaks against a canary that stands alone; what is left of the primary can still speak for it', async (t) => {
   const config = createConfig({ metrics: [{ name: 'errors', kind: 'rate' }] })
   const at = (weight: number, np: number, kc = 0, kp = 10) => run(times(50, poll(errors(450, kc, np, kp), { weight })), config)

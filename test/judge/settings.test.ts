@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import type { CanarySpec } from '#api/canary.ts'
+import { Check } from 'typebox/value'
+import { CanarySpec } from '#api/canary.ts'
 import { createConfig } from '#judge/config.ts'
 import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 
@@ -26,6 +27,17 @@ test('it holds for slow requests as for failed ones', async (t) => {
   t.match(configOf(specOf({ minEffect: 2, alpha: 0.05 }, [SUCCESS, DURATION]), [100, 250, 500]), {
     alpha: 0.05, metrics: [{ name: 'errors', tolerance: 2, limit: 0.01 }, { name: 'latency', tolerance: 2, limit: 0.01, slo: 250, bounds: [100, 250, 500] }],
   })
+})
+
+test('whatever the API server lets pass, the judge can work with', async (t) => {
+  const schema = CanarySpec.properties.gate.properties.judge
+  const asked = [
+    ...[0, 1e-300, 0.5, 0.9].map((alpha) => ({ alpha })), ...[0, 0.3, 1, 1.1].map((floor) => ({ floor })),
+    ...[0.9, 1, 100, 101].flatMap((effect) => [{ minEffect: effect }, { latencyMinEffect: effect }, { tolerance: effect }]),
+  ]
+  const accepted = asked.filter((judge) => Check(schema, judge))
+  t.equal(accepted.length, asked.length - 2 - 1 - 2 * 3)
+  for (const judge of accepted) t.doesNotThrow(() => configOf(specOf(judge, [SUCCESS, DURATION]), [100, 250]), JSON.stringify(judge))
 })
 
 test('slow requests may have a smallest effect of their own', async (t) => {
