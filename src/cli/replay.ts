@@ -1,5 +1,5 @@
 import { formatDuration } from '#api/duration.ts'
-import { InputError, readCanary, readText } from '#cli/input.ts'
+import { InputError, readCanary, readText, type CanaryInput } from '#cli/input.ts'
 import { createConfig, type JudgeConfig, type JudgeSettings } from '#judge/config.ts'
 import { readCounts, type Counts, type RecordedPoll } from '#judge/recording.ts'
 import { replayPolls, replayVectors, type JudgeAnswer, type Replay } from '#judge/replay.ts'
@@ -28,11 +28,11 @@ export function replayCountsFile(path: string, canaryPath: string | undefined, n
     const counts = readCounts(readText(path))
     if (counts.polls.length === 0) throw new SyntaxError('polls: none in it; there is nothing to judge')
     const polls = canary ? counts.polls.map(underOurNames) : counts.polls
-    const settings = canary ? judgeSettingsOf(canary.spec, boundsFor(counts)) : counts.settings ?? plainSettings(counts)
+    const settings = canary ? settingsOf(canary, canaryPath ?? '', counts) : counts.settings ?? plainSettings(counts)
     const unfit = unjudged(polls, settings) ?? misshapen(polls, settings)
     if (unfit) throw new SyntaxError(unfit)
     let at = 0
-    const answers = replayPolls(polls, settings, path).map((answer, i): CountsAnswer => {
+    const answers = replayPolls(polls, settings).map((answer, i): CountsAnswer => {
       const { seconds, repeat, weight } = polls[i] ?? { seconds: 0, repeat: 1, weight: 0 }
       at += seconds * repeat
       return { at, weight, ...answer }
@@ -46,6 +46,18 @@ const OUR_NAMES: Readonly<Record<string, string>> = { 'request-success-rate': ER
 
 const underOurNames = (poll: RecordedPoll): RecordedPoll =>
   ({ ...poll, metrics: Object.fromEntries(Object.entries(poll.metrics).map(([name, counts]) => [OUR_NAMES[name] ?? name, counts])) })
+
+/** A fault in them is the Canary's, not the counts'. */
+function settingsOf({ spec }: CanaryInput, path: string, counts: Counts): JudgeSettings {
+  const settings = judgeSettingsOf(spec, boundsFor(counts))
+  try {
+    createConfig(settings)
+    return settings
+  } catch (err) {
+    if (err instanceof RangeError) throw new InputError(`${path}: spec.gate.judge: ${err.message}`, { cause: err })
+    throw err
+  }
+}
 
 function boundsFor({ bounds, settings }: Counts): readonly number[] {
   const recorded = settings?.metrics.flatMap((metric) => (metric.kind === 'histogram' && metric.name === LATENCY ? [metric.bounds] : []))[0]

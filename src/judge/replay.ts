@@ -54,13 +54,14 @@ function answersTo(recording: Recording): Replayed['answers'] {
   }
 }
 
-/** One answer a listed poll. `name` is for the fault that says which poll cannot be judged. */
-export function replayPolls(polls: readonly RecordedPoll[], settings: JudgeSettings, name: string): readonly JudgeAnswer[] {
-  const config = explained(name, () => createConfig(settings))
+/** One answer a listed poll. `name`: of the recording, for the fault that says which poll cannot be judged. */
+export function replayPolls(polls: readonly RecordedPoll[], settings: JudgeSettings, name?: string): readonly JudgeAnswer[] {
+  const of = name === undefined ? '' : `${name}: `
+  const config = explained(of, () => createConfig(settings))
   let state = createState(config)
   return polls.map(({ repeat, ...poll }, i) => {
     const next = () => judge(state, poll, config)
-    let { state: after, ...answer } = explained(`${name}: polls[${i}]`, next)
+    let { state: after, ...answer } = explained(`${of}polls[${i}]: `, next)
     state = after
     for (let again = 1; again < repeat; again += 1) {
       ({ state: after, ...answer } = next())
@@ -75,7 +76,7 @@ function explained<T>(where: string, run: () => T): T {
   try {
     return run()
   } catch (err) {
-    if (err instanceof RangeError) throw new SyntaxError(`${where}: ${err.message}`, { cause: err })
+    if (err instanceof RangeError) throw new SyntaxError(`${where}${err.message}`, { cause: err })
     throw err
   }
 }

@@ -141,6 +141,13 @@ for (const { counts, says, canary } of [
   })
 }
 
+test('settings of the Canary that the judge cannot work with are told as the Canary\'s', async (t) => {
+  const canary = written('alpha.canary.yaml', `${readFileSync(BALANCED, 'utf8')}\n`.replace(/^spec:/m, 'spec:\n  gate: {judge: {alpha: 7}}'))
+  const { code, err } = await run('replay', '--counts', EXAMPLE, '-f', canary)
+  t.equal(code, 2)
+  t.match(err, /^kubectl-canary replay: .*alpha\.canary\.yaml: spec\.gate\.judge: judge: alpha is not between 0 and 1\n$/)
+})
+
 test('counts and vectors are not replayed at once, and one of them is needed', async (t) => {
   t.match(await run('replay', '--counts', EXAMPLE, '--vectors', 'test/judge/vectors.jsonl'), { code: 2, err: /give one of them/ })
   t.match(await run('replay'), { code: 2, err: /--counts FILE or --vectors FILE is missing/ })
