@@ -1,6 +1,6 @@
 /** A metric source outside: asks one server for one number. Read this first. */
 
-import type { Http, HttpFault, HttpRequest } from '#api/http.ts'
+import { excerpt as shorten, isSecretName, redact, secretsInUrl, type Http, type HttpFault, type HttpRequest } from '#api/http.ts'
 import type { Measurement } from '#api/measurement.ts'
 
 /** Where to ask, with what rights, and for which stretch of time. */
@@ -56,25 +56,17 @@ export const unavailable = (reason: string): Measurement => ({ kind: 'unavailabl
 
 /** Longest piece of a foreign answer in a reason. */
 const MAX_EXCERPT_CHARS = 200
-/** Shorter values are words that occur by accident. */
-const MIN_SECRET_CHARS = 4
 
 /** Text of a foreign server, cut short, on one line, and without the values that are secret. */
-export function excerpt(text: string, secrets: readonly string[]): string {
-  let clean = text
-  for (const secret of secrets) if (secret.length >= MIN_SECRET_CHARS) clean = clean.replaceAll(secret, '***')
-  const line = clean.replaceAll(/\s+/g, ' ').trim()
-  return line.length > MAX_EXCERPT_CHARS ? `${line.slice(0, MAX_EXCERPT_CHARS)}...` : line
-}
+export const excerpt = (text: string, secrets: readonly string[]): string => shorten(redact(text, secrets), MAX_EXCERPT_CHARS)
 
-const SECRET_HEADER = /auth|key|token|cookie|secret|password/i
-
-/** Values that must not be told, of one request. */
-export function secretsOf(address: Pick<MetricAddress, 'secret' | 'headers'>): string[] {
-  const headers = Object.entries(address.headers ?? {}).filter(([name]) => SECRET_HEADER.test(name))
-  const { username, password } = address.secret ?? {}
+/** Values that must not be told, of one request: as they are stored, and as they are sent. */
+export function secretsOf({ url = '', secret = {}, headers = {} }: Pick<MetricAddress, 'url' | 'secret' | 'headers'>): string[] {
+  const { username, password } = secret
   const encoded = username !== undefined && password !== undefined ? [basicAuth(username, password).slice('Basic '.length)] : []
-  return [...encoded, ...Object.values(address.secret ?? {}), ...headers.flatMap(([, values]) => values.flatMap((text) => [text, ...text.split(/\s+/)]))]
+  const sent = Object.entries(headers).filter(([name]) => isSecretName(name)).flatMap(([, values]) => values.flatMap((text) => [text, ...text.split(/\s+/)]))
+  // Whoever makes a Secret with `echo` stores a line feed that is not sent.
+  return [...encoded, ...Object.values(secret).flatMap((text) => [text, text.trim()]), ...sent, ...secretsInUrl(url)]
 }
 
 /** One exchange with a provider: the body of a 2xx answer goes to `parse`, anything else is `unavailable`. */

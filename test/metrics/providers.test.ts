@@ -6,7 +6,7 @@ import { parseDynatrace } from '#metrics/dynatrace.ts'
 import { parseGraphite } from '#metrics/graphite.ts'
 import { parseInflux } from '#metrics/influxdb.ts'
 import { parseNewRelic } from '#metrics/newrelic.ts'
-import { HttpError, type MetricAddress } from '#metrics/provider.ts'
+import { excerpt, HttpError, secretsOf, type MetricAddress } from '#metrics/provider.ts'
 import { createMetricProviders } from '#metrics/registry.ts'
 
 const SIGNAL = new AbortController().signal
@@ -90,3 +90,11 @@ const answers: readonly { name: string; gives: Measurement; want: Partial<Measur
   { name: 'influx without _value', gives: parseInflux(',result,x\r\n,,1\r\n'), want: { kind: 'unavailable' } },
 ]
 for (const { name, gives, want } of answers) test(`answer: ${name}`, async (t) => t.match(gives, want))
+
+const secrets: readonly { readonly name: string; readonly address: Pick<MetricAddress, 'url' | 'secret' | 'headers'>; readonly told: string; readonly shown: string }[] = [
+  { name: 'stored with a line feed, told without', address: { secret: { token: 'hunter2-hunter2\n' } }, told: 'bad token hunter2-hunter2', shown: 'bad token ***' },
+  { name: 'that begins with another', address: { secret: { id: 'abcd', token: 'abcd-efgh' } }, told: 'bad token abcd-efgh', shown: 'bad token ***' },
+  { name: 'of the address', address: { url: 'http://me:pa%24%24word@p/?api_key=k-k-k-k' }, told: 'no pa$$word, no pa%24%24word, no k-k-k-k', shown: 'no ***, no ***, no ***' },
+  { name: 'of a header', address: { headers: { 'X-Api-Key': ['k-k-k-k'], accept: ['text/plain'] } }, told: 'no k-k-k-k in text/plain', shown: 'no *** in text/plain' },
+]
+for (const { name, address, told, shown } of secrets) test(`a secret ${name} is not repeated`, async (t) => t.equal(excerpt(told, secretsOf(address)), shown))
