@@ -49,11 +49,11 @@ const isQueries = (queries: unknown): queries is MetricDataQuery[] =>
 export function pickCloudwatch(results: unknown): Measurement {
   const [first] = Array.isArray(results) ? (results as readonly unknown[]) : []
   if (first === undefined) return noData('no values found')
-  const found = dig(first, 'Values', 0)
-  if (typeof found === 'number') return value(found)
-  const status = dig(first, 'StatusCode')
-  if (status === 'InternalError' || status === 'Forbidden') return unavailable(`CloudWatch could not answer: ${status} ${excerpt(String(dig(first, 'Messages', 0, 'Value') ?? ''), [])}`.trim())
-  return noData('no values found')
+  const [found, status] = [dig(first, 'Values', 0), dig(first, 'StatusCode')]
+  // Newest first: of a part of the answer, too, the first value is the newest.
+  if (typeof found === 'number' && status !== 'InternalError' && status !== 'Forbidden') return value(found)
+  if (status === 'Complete' || status === undefined) return noData('no values found')
+  return unavailable(`CloudWatch could not answer: ${excerpt(`${String(status)} ${String(dig(first, 'Messages', 0, 'Value') ?? '')}`, [])}`)
 }
 
 function reasonOf(err: unknown): string {

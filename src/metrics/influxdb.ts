@@ -20,34 +20,58 @@ export const influxdb: MetricProvider = {
   },
 }
 
-/** `_value` of the first record. No rows are no data; Flagger reads them as 0. */
+/** `_value` of the first record of all tables. No rows are no data; Flagger reads them as 0. */
 export function parseInflux(csv: string, secrets: readonly string[] = []): Measurement {
-  const rows = csv.split(/\r?\n/).filter((line) => line !== '').map(parseCsvLine)
-  const headerAt = rows.findIndex(([first]) => !first?.startsWith('#'))
-  const header = rows[headerAt]
-  if (!header) return noData('no values found')
-  const record = rows[headerAt + 1]
-  const errorAt = header.indexOf('error')
-  if (errorAt >= 0 && header.includes('reference')) return unavailable(`error response: ${excerpt(record?.[errorAt] ?? '', secrets)}`)
-  const valueAt = header.indexOf('_value')
-  if (valueAt < 0) return unavailable('the answer has no column _value')
-  if (!record || record[0]?.startsWith('#')) return noData('no values found')
-  const types = rows.slice(0, headerAt).find(([first]) => first === '#datatype')
-  if (types && types[valueAt] !== 'double') return unavailable(`_value is a ${excerpt(types[valueAt] ?? '', secrets)}, not a float; use toFloat()`)
-  const text = record[valueAt] ?? ''
+  const tables = tablesOf(csv)
+  // A query may fail in the middle of its answer, which then ends in a table of its own.
+  const failed = tables.find(({ header }) => header.includes('error') && header.includes('reference'))
+  if (failed) return unavailable(`error response: ${excerpt(failed.records[0]?.[failed.header.indexOf('error')] ?? '', secrets)}`)
+  if (tables.some(({ header }) => !header.includes('_value'))) return unavailable('the answer has no column _value')
+  const table = tables.find(({ records }) => records.length > 0)
+  if (!table) return noData('no values found')
+  const valueAt = table.header.indexOf('_value')
+  const annotation = (name: string): string | undefined => table.annotations.find(([first]) => first === name)?.[valueAt]
+  const type = annotation('#datatype')
+  if (type !== undefined && type !== 'double') return unavailable(`_value is a ${excerpt(type, secrets)}, not a float; use toFloat()`)
+  const text = table.records[0]?.[valueAt] || (annotation('#default') ?? '')
   if (text === '') return noData('no values found')
   const number = Number(text.replace(/^([+-]?)Inf$/, '$1Infinity'))
   return Number.isNaN(number) && text !== 'NaN' ? unavailable('_value is no number') : value(number)
 }
 
-const CELL = /(?:"((?:[^"]|"")*)"|([^,]*))(,|$)/y
+type Row = readonly string[]
+type Table = { readonly annotations: readonly Row[]; readonly header: Row; readonly records: readonly Row[] }
 
-function parseCsvLine(line: string): readonly string[] {
-  const cells: string[] = []
-  CELL.lastIndex = 0
-  for (;;) {
-    const [, quoted, plain, separator] = CELL.exec(line) ?? []
-    cells.push(quoted?.replaceAll('""', '"') ?? plain ?? '')
-    if (separator !== ',') return cells
+/** Tables follow each other: annotations if there are any, one header, records. An empty line or the next annotations end one. */
+function tablesOf(csv: string): readonly Table[] {
+  const tables: { annotations: Row[]; header?: Row; records: Row[] }[] = []
+  let isNew = true
+  for (const row of rowsOf(csv)) {
+    const isAnnotation = row[0]?.startsWith('#') ?? false
+    const isEmpty = row.length === 1 && row[0] === ''
+    const last = tables.at(-1)
+    if (!isEmpty && (isNew || !last || (isAnnotation && last.header))) tables.push(isAnnotation ? { annotations: [row], records: [] } : { annotations: [], header: row, records: [] })
+    else if (!isEmpty && isAnnotation) last?.annotations.push(row)
+    else if (!isEmpty && last?.header) last.records.push(row)
+    else if (!isEmpty && last) last.header = row
+    isNew = isEmpty
   }
+  return tables.map(({ header = [], ...table }) => ({ ...table, header }))
+}
+
+/** A cell, and what ends it; quoted ones may hold commas, line feeds and doubled quotes. */
+const CELL = /(?:"([^"]*(?:""[^"]*)*)"(,|\r?\n|$)|([^,\n]*)(,|\n|$))/y
+
+function rowsOf(csv: string): readonly Row[] {
+  const rows: string[][] = []
+  let row: string[] = []
+  CELL.lastIndex = 0
+  while (CELL.lastIndex < csv.length || row.length > 0) {
+    const [, quoted, quotedEnd, plain = '', plainEnd = ''] = CELL.exec(csv) ?? []
+    row.push(quoted?.replaceAll('""', '"') ?? plain.replace(/\r$/, ''))
+    if ((quotedEnd ?? plainEnd) === ',') continue
+    rows.push(row)
+    row = []
+  }
+  return rows
 }

@@ -72,9 +72,12 @@ export function parseStackdriver(body: string): Measurement {
   const answer = parseJson(body)
   if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) return unavailable('the answer is not one of Cloud Monitoring')
   const series = dig(answer, 'timeSeriesData')
-  // An empty list is left out of the answer; an answer of somebody else has neither.
-  if (series === undefined) return Object.keys(answer).every((key) => ['timeSeriesDescriptor', 'nextPageToken', 'partialErrors'].includes(key)) ? noData('no values found') : unavailable('the answer is not one of Cloud Monitoring')
   const found = dig(series, 0, 'pointData', 0, 'values', 0)
+  // Points may be missing because of it: that nothing is left does not say that there is nothing.
+  const fault = dig(answer, 'partialErrors', 0, 'message')
+  if (found === undefined && fault !== undefined) return unavailable(`the answer is not complete: ${excerpt(String(fault), [])}`)
+  // An empty list is left out of the answer; an answer of somebody else has neither.
+  if (series === undefined) return Object.keys(answer).every((key) => ['timeSeriesDescriptor', 'nextPageToken'].includes(key)) ? noData('no values found') : unavailable('the answer is not one of Cloud Monitoring')
   if (found === undefined) return noData('no values found')
   const text = dig(found, 'doubleValue') ?? dig(found, 'int64Value')
   const isNumber = typeof text === 'number' || (typeof text === 'string' && /^(?:-?\d+|NaN|-?Infinity)$/.test(text))

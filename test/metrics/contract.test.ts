@@ -103,6 +103,8 @@ const sources: readonly Source[] = [
       { status: 400, body: '{"__type":"ValidationError","message":"The parameter MetricDataQueries.member.1.Id is required."}', says: /400 Validation\w+: .*Id is required/ },
       { status: 403, body: '{"__type":"AccessDenied","message":"User is not authorized to perform: cloudwatch:GetMetricData"}', says: /not authorized to perform: cloudwatch:GetMetricData/ },
       { body: cloudwatch({ Id: 'e1', StatusCode: 'InternalError', Values: [], Messages: [{ Code: 'X', Value: 'try later' }] }), says: /InternalError try later/ },
+      { body: cloudwatch({ Id: 'e1', StatusCode: 'InternalError', Values: [1] }), says: /InternalError/ },
+      { body: cloudwatch({ Id: 'e1', StatusCode: 'PartialData', Values: [] }), says: /PartialData/ },
     ],
     throttles: 'by itself',
   },
@@ -174,7 +176,7 @@ const sources: readonly Source[] = [
     asks: { method: 'POST', path: '/v3/projects/shop-prod/timeSeries:query', headers: { authorization: /^Bearer ey/ }, body: '{"query":"fetch x | group_by [], sum(val())"}' },
     values: [google({ doubleValue: 2.5 }, { doubleValue: 9 })], nothing: ['{}', '{"timeSeriesDescriptor":{}}', '{"timeSeriesData":[]}', google(), google({ doubleValue: 'NaN' })],
     notANumber: [google({ doubleValue: 'NaN' }), google({ doubleValue: null })], endless: google({ doubleValue: 'Infinity' }),
-    faults: [{ status: 400, body: '{"error":{"code":400,"message":"line 1: Could not parse","status":"INVALID_ARGUMENT"}}', says: /400 line 1: Could not parse/ }, { body: google({ distributionValue: {} }), says: /no number/ }],
+    faults: [{ status: 400, body: '{"error":{"code":400,"message":"line 1: Could not parse","status":"INVALID_ARGUMENT"}}', says: /400 line 1: Could not parse/ }, { body: google({ distributionValue: {} }), says: /no number/ }, { body: '{"timeSeriesData":[],"partialErrors":[{"code":4,"message":"deadline of a shard"}]}', says: /not complete: deadline of a shard/ }],
   },
 ]
 

@@ -87,6 +87,12 @@ const answers: readonly { name: string; gives: Measurement; want: Partial<Measur
   { name: 'influx: the first record', gives: parseInflux(`${FLUX_TYPES}${FLUX_HEADER},,0,"a,""b""",1\r\n,,0,t,2\r\n`), want: { kind: 'value', value: 1 } },
   { name: 'influx with an integer', gives: parseInflux(`${FLUX_TYPES.replace('double', 'long')}${FLUX_HEADER},,0,t,1\r\n`), want: { kind: 'unavailable' } },
   { name: 'influx with an error', gives: parseInflux('#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,reference\r\n,bad bucket,897\r\n'), want: { kind: 'unavailable', reason: 'error response: bad bucket' } },
+  { name: 'influx with an error after records', gives: parseInflux(`${FLUX_TYPES}${FLUX_HEADER},,0,t,1\r\n\r\n#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,reference\r\n,out of memory,897\r\n`), want: { kind: 'unavailable', reason: 'error response: out of memory' } },
+  { name: 'influx with an empty table before another', gives: parseInflux(`${FLUX_TYPES}${FLUX_HEADER}\r\n${FLUX_TYPES}${FLUX_HEADER},,1,t,2\r\n`), want: { kind: 'value', value: 2 } },
+  { name: 'influx with an empty table right before another', gives: parseInflux(`${FLUX_TYPES}${FLUX_HEADER}${FLUX_TYPES}${FLUX_HEADER},,1,t,2\r\n`), want: { kind: 'value', value: 2 } },
+  { name: 'influx with a line feed, a comma and quotes in a cell', gives: parseInflux(`${FLUX_TYPES}${FLUX_HEADER},,0,"a\r\n,""b""",2\r\n`), want: { kind: 'value', value: 2 } },
+  { name: 'influx with a default value', gives: parseInflux(`${FLUX_TYPES.replace('_result,,,', '_result,,,7')}${FLUX_HEADER},,0,t,\r\n`), want: { kind: 'value', value: 7 } },
+  { name: 'influx with a quote that never ends', gives: parseInflux(`${FLUX_TYPES}${FLUX_HEADER},,0,"a,2\r\n`), want: { kind: 'value', value: 2 } },
   { name: 'influx without _value', gives: parseInflux(',result,x\r\n,,1\r\n'), want: { kind: 'unavailable' } },
 ]
 for (const { name, gives, want } of answers) test(`answer: ${name}`, async (t) => t.match(gives, want))
