@@ -18,8 +18,11 @@ export const prometheus: MetricProvider = {
   },
 }
 
-/** Queries are written over several lines; the server gets one. */
-export const collapseWhitespace = (query: string): string => query.split(/\s+/).filter(Boolean).join(' ')
+const STRING = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`/
+const STRING_OR_SPACE = new RegExp(`(${STRING.source})|(?:\\s|#[^\\n]*)+`, 'gs')
+
+/** Queries are written over several lines; the server gets one. Strings stay as they are, and a comment must not take the next lines along. */
+export const collapseWhitespace = (query: string): string => query.replaceAll(STRING_OR_SPACE, (_, text: string | undefined) => text ?? ' ').trim()
 
 function headersOf({ headers = {}, secret }: MetricAddress): Record<string, string> | undefined {
   const own = Object.fromEntries(Object.entries(headers).map(([name, values]) => [name.toLowerCase(), values.join(', ')]))

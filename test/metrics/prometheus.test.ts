@@ -1,6 +1,6 @@
 import type { Http, HttpRequest } from '#api/http.ts'
 import { test } from 'tap'
-import { parsePrometheus, parseSample, prometheus } from '#metrics/prometheus.ts'
+import { collapseWhitespace, parsePrometheus, parseSample, prometheus } from '#metrics/prometheus.ts'
 import { HttpError, type MetricAddress } from '#metrics/provider.ts'
 
 const ADDRESS: MetricAddress = { url: 'http://prometheus:9090/prom/', at: 0, intervalSeconds: 60 }
@@ -34,6 +34,13 @@ for (const { name, body, gives } of answers) test(`answer: ${name}`, async (t) =
 test('numbers as Prometheus writes them', async (t) => {
   t.same(['0', '-1.5', '1e+06', '+Inf', '-Inf', '', ' 1', '0x10', '1_000', 'toString'].map(parseSample), [0, -1.5, 1e6, Infinity, -Infinity, undefined, undefined, undefined, undefined, undefined])
 })
+
+const lines = [
+  { name: 'over several lines', query: '\n sum(\n  rate(x[1m])\n)\n', one: 'sum( rate(x[1m]) )' },
+  { name: 'with comments', query: '# of all\nsum(a) # the good\n  / sum(b)', one: 'sum(a) / sum(b)' },
+  { name: 'with strings', query: `x{a="b  #c", d='\\'  #', e=\`f  \\\`}  # g`, one: `x{a="b  #c", d='\\'  #', e=\`f  \\\`}` },
+]
+for (const { name, query, one } of lines) test(`a query ${name} is sent as one line that says the same`, async (t) => t.equal(collapseWhitespace(query), one))
 
 function recording(status: number, body: string): { http: Http; sent: HttpRequest[] } {
   const sent: HttpRequest[] = []
