@@ -15,6 +15,7 @@ import { judgeMode } from '#judge/settings.ts'
 import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec, type Subject } from '#metrics/check.ts'
 import { prometheus } from '#metrics/prometheus.ts'
 import { unavailable, type MetricAddress, type Wait } from '#metrics/provider.ts'
+import type { QueryLanguage } from '#metrics/query-language.ts'
 import { createMetricProviders, queryLanguage } from '#metrics/registry.ts'
 import { parseTemplate, renderTemplate, type TemplateValues } from '#metrics/template.ts'
 import type { Check, Seen } from '#rollout/decision.ts'
@@ -151,7 +152,7 @@ const refsOf = (canary: Canary) => ({
   route: canary.spec.routeRef?.name ?? canary.spec.targetRef.name,
 })
 
-function render(query: string, canary: Canary, metric: CanaryMetric, language: 'promql' | 'opaque'): { text: string } | { error: string } {
+function render(query: string, canary: Canary, metric: CanaryMetric, language: QueryLanguage): { text: string } | { error: string } {
   const parsed = parseTemplate(query)
   if (!parsed.template) return { error: (parsed.errors ?? []).join('; ') }
   const values: TemplateValues = {

@@ -65,9 +65,11 @@ const CELL = /(?:"([^"]*(?:""[^"]*)*)"(,|\r?\n|$)|([^,\n]*)(,|\n|$))/y
 function rowsOf(csv: string): readonly Row[] {
   const rows: string[][] = []
   let row: string[] = []
+  // Of empty lines one is enough: a megabyte of them would be a million rows.
+  const text = csv.replaceAll(/(?:\r?\n){3,}/g, '\n\n')
   CELL.lastIndex = 0
-  while (CELL.lastIndex < csv.length || row.length > 0) {
-    const [, quoted, quotedEnd, plain = '', plainEnd = ''] = CELL.exec(csv) ?? []
+  while (CELL.lastIndex < text.length || row.length > 0) {
+    const [, quoted, quotedEnd, plain = '', plainEnd = ''] = CELL.exec(text) ?? []
     row.push(quoted?.replaceAll('""', '"') ?? plain.replace(/\r$/, ''))
     if ((quotedEnd ?? plainEnd) === ',') continue
     rows.push(row)

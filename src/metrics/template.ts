@@ -4,6 +4,7 @@
  */
 
 import { canaryName } from '#api/names.ts'
+import { contextAfter, guarded, type Context, type QueryLanguage } from '#metrics/query-language.ts'
 import { parseNodes, TemplateError, type Command, type Node, type Operand, type Pipeline, type Place } from '#metrics/template-syntax.ts'
 
 export type Template = { readonly text: string; readonly nodes: readonly Node[] }
@@ -20,11 +21,8 @@ export type TemplateValues = {
   /** As written in the metric: `1m`. */
   readonly interval: string
   readonly variables: Readonly<Record<string, string>>
-  /**
-   * What the rendered text is read as. In PromQL an unquoted `a-b` is a subtraction, so a variable must not be one; elsewhere
-   * (`opaque`) names with dots, dashes, slashes and colons are plain text.
-   */
-  readonly language?: 'promql' | 'opaque'
+  /** What the rendered text is read as: in PromQL, say, an unquoted `a-b` is a subtraction, so a variable must not be one. */
+  readonly language?: QueryLanguage
 }
 
 export type ParseResult = { readonly template: Template; readonly errors?: undefined } | { readonly template?: undefined; readonly errors: readonly string[] }
@@ -281,12 +279,8 @@ function verbParts(verb: string, arg: Value, precision: string | undefined, whol
 
 /** Longest query that is sent. */
 const MAX_QUERY_CHARS = 64 * 1024
-const BACKSLASH = 92
 
-/** Where in the query a part lands: in a quoted string, in a comment, or between tokens. */
-type Context = '"' | "'" | '`' | '#' | ''
-
-function joinParts(parts: readonly Part[], language: 'promql' | 'opaque'): string {
+function joinParts(parts: readonly Part[], language: QueryLanguage): string {
   const shown = coalesce(parts)
   let text = ''
   let context: Context = ''
@@ -296,19 +290,13 @@ function joinParts(parts: readonly Part[], language: 'promql' | 'opaque'): strin
       text += part.text
       continue
     }
-    // A backslash of the template would take the first character of the value along, and with it the value's own escape.
-    if ((context === '"' || context === "'") && endsInEscape(text)) throw new RenderError('a value may not follow a backslash')
     const isBare = part.bare !== undefined && !/^-(?:canary|primary)/.test(textAfter(shown, i))
-    text += guard(isBare ? (part.bare ?? part.text) : part.text, context, language)
+    const value = guarded(isBare ? (part.bare ?? part.text) : part.text, context, language, text)
+    if (value.fault !== undefined) throw new RenderError(value.fault)
+    text += value.text
     if (text.length > MAX_QUERY_CHARS) throw new RenderError(`the query is longer than ${MAX_QUERY_CHARS} characters`)
   }
   return text
-}
-
-function endsInEscape(text: string): boolean {
-  let backslashes = 0
-  while (text.charCodeAt(text.length - 1 - backslashes) === BACKSLASH) backslashes += 1
-  return backslashes % 2 === 1
 }
 
 /** The first characters that follow a part: as many as a role's suffix has. */
@@ -327,50 +315,4 @@ function coalesce(parts: readonly Part[]): readonly Part[] {
     else if (part.text !== '' || part.bare !== undefined) joined.push(part)
   }
   return joined
-}
-
-function contextAfter(text: string, from: Context, language: 'promql' | 'opaque'): Context {
-  let context = from
-  for (let i = 0; i < text.length; i += 1) {
-    const char = text[i]
-    if (context === '#') context = char === '\n' ? '' : '#'
-    else if (context === '') {
-      if (char === '"' || char === "'" || char === '`') context = char
-      else if (char === '#' && language === 'promql') context = '#'
-    } else if (char === '\\' && context !== '`') i += 1
-    else if (char === context) context = ''
-  }
-  return context
-}
-
-/** An identifier, a number, a duration, or a Kubernetes name; nothing with an operator in PromQL. */
-const PROMQL_WORD = /^(?:[a-zA-Z0-9_:]+|[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\d+(?:\.\d+)?(?:ms|[smhdwy]))$/
-const OPAQUE_WORD = /^[a-zA-Z0-9_.:/@-]*$/
-
-function guard(text: string, context: Context, language: 'promql' | 'opaque'): string {
-  if (context === '#' || context === '`') {
-    if (text.includes(context === '#' ? '\n' : '`')) throw new RenderError(`the value ${JSON.stringify(text)} would end the ${context === '#' ? 'comment' : 'string'} that it stands in`)
-    return text
-  }
-  if (context !== '') return escapeQuoted(text, context)
-  if (text === '' || (language === 'promql' ? PROMQL_WORD : OPAQUE_WORD).test(text)) return text
-  throw new RenderError(`the value ${JSON.stringify(text)} is no single name or number; put it into quotes`)
-}
-
-const ESCAPE_SEQUENCE = String.raw`\\(?:[abfnrtv\\"']|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3})`
-const QUOTED_PIECE = new RegExp(String.raw`(?<kept>${ESCAPE_SEQUENCE})|(?<char>[\s\S])`, 'g')
-
-/**
- * Text for the inside of a quoted string. Escape sequences that are already in the value stay, since people write regular
- * expressions for Flagger as they would in the query; whatever could end the string is escaped.
- */
-function escapeQuoted(text: string, quote: '"' | "'"): string {
-  return text.replaceAll(QUOTED_PIECE, (piece, kept: string | undefined) => {
-    // \' in a string of double quotes is an invalid escape, and the other way round.
-    if (kept !== undefined && !(kept[1] !== quote && (kept[1] === '"' || kept[1] === "'"))) return kept
-    if (kept !== undefined) return `\\\\${kept[1]}`
-    if (piece === '\n') return String.raw`\n`
-    if (piece === '\r') return String.raw`\r`
-    return piece === '\\' || piece === quote ? `\\${piece}` : piece
-  })
 }

@@ -2,6 +2,7 @@ import { parser } from '@prometheus-io/lezer-promql'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { parseTemplate, renderTemplate, variablesOf, type TemplateValues } from '#metrics/template.ts'
+import type { QueryLanguage } from '#metrics/query-language.ts'
 
 const RUNS = 500
 const VALUES: TemplateValues = {
@@ -83,8 +84,27 @@ const attacks = [
 for (const { name, text, v, gives } of attacks) test(`withstands ${name}`, async (t) => t.equal(render(text, { variables: { v } }), gives))
 
 test('names with dashes are plain text where the language is not PromQL', async (t) => {
-  t.equal(render('avg:requests{kube_service:{{ service }},v:{{ variables.v }}}', { language: 'opaque', variables: { v: 'a-b' } }), 'avg:requests{kube_service:cart-svc,v:a-b}')
+  t.equal(render('avg:requests{kube_service:{{ service }},v:{{ variables.v }}}', { language: 'selector', variables: { v: 'a-b' } }), 'avg:requests{kube_service:cart-svc,v:a-b}')
 })
+
+const languages: readonly { readonly language: QueryLanguage; readonly name: string; readonly text: string; readonly v: string; readonly gives: string }[] = [
+  { language: 'flux', name: 'an expression in a string', text: 'r.h == "{{ variables.v }}"', v: '${token}', gives: String.raw`r.h == "\${token}"` },
+  { language: 'flux', name: 'a quote', text: 'r.h == "{{ variables.v }}"', v: '" or true or "', gives: String.raw`r.h == "\" or true or \""` },
+  { language: 'flux', name: 'the end of a regular expression', text: 'r.h =~ /{{ variables.v }}/', v: 'a//', gives: 'cannot render: the value "a//" is no single name or number; put it into quotes' },
+  { language: 'flux', name: 'an apostrophe in the template', text: "// don't\nx > {{ variables.v }}", v: '1 or true', gives: 'cannot render: the value "1 or true" is no single name or number; put it into quotes' },
+  { language: 'nrql', name: 'a comment', text: 'WHERE x = {{ variables.v }} AND y', v: 'x--', gives: 'cannot render: the value "x--" is no single name or number; put it into quotes' },
+  { language: 'nrql', name: 'a quote', text: "x = '{{ variables.v }}'", v: "' OR 1 = 1", gives: `cannot render: the value "' OR 1 = 1" could end the string that it stands in` },
+  { language: 'nrql', name: 'a negative number', text: 'x > {{ variables.v }}', v: '-1.5', gives: 'x > -1.5' },
+  { language: 'selector', name: 'a quote where a backslash escapes none', text: 'eq("h","{{ variables.v }}")', v: '"),eq("h","x', gives: String.raw`cannot render: the value "\"),eq(\"h\",\"x" could end the string that it stands in` },
+  { language: 'selector', name: 'an escape at the end', text: 'eq("h","{{ variables.v }}")', v: 'x~', gives: 'cannot render: the value "x~" could end the string that it stands in' },
+  { language: 'query-string', name: 'encoded quotes and parameters', text: 'target=alias(a,"{{ variables.v }}")&from=-1min', v: '%22),b&from=-1y', gives: 'target=alias(a,"%2522)%2Cb%26from%3D-1y")&from=-1min' },
+  { language: 'path', name: 'another part', text: 'keptnmetric/{{ namespace }}/{{ variables.v }}', v: 'x/9h', gives: 'cannot render: the value "x/9h" is no single name or number' },
+  { language: 'path', name: 'another parameter', text: 'm?labelSelector="{{ variables.v }}"', v: 'x&labelSelector=', gives: 'cannot render: the value "x&labelSelector=" is no single name or number' },
+  { language: 'json', name: 'a quote in JSON', text: '[{"Value":"{{ variables.v }}"}]', v: '"}]', gives: String.raw`[{"Value":"\"}]"}]` },
+  { language: 'json', name: 'a term in an expression', text: '[{"Expression":"m1 / {{ variables.v }}"}]', v: '1 + 100', gives: 'cannot render: the value "1 + 100" could end the string that it stands in' },
+  { language: 'signalflow', name: 'a quote in a program', text: "filter('h', '{{ variables.v }}')", v: "') or filter('", gives: String.raw`filter('h', '\') or filter(\'')` },
+]
+for (const { language, name, text, v, gives } of languages) test(`withstands ${name} (${language})`, async (t) => t.equal(render(text, { language, variables: { v } }), gives))
 
 /** Kinds of the tokens of a query, and whether it parses. */
 function shapeOf(query: string): string {
