@@ -60,12 +60,15 @@ export const OBJECT_CASES: Readonly<Record<string, { readonly valid: readonly Ro
     valid: [
       { name: 'prometheus', ...OK }, { name: 'datadog', ...template('q', { type: 'datadog', secretRef: { name: 'd' } }) },
       { name: 'cloudwatch', ...template('[]', { type: 'cloudwatch', region: 'eu-central-1' }) }, { name: 'keptn', ...template('keptnmetric/a/b', { type: 'keptn' }) },
+      { name: 'Google as the agent', ...template('fetch x', { type: 'stackdriver' }) },
+      { name: "Splunk by its WebSocket's address", ...template('x', { type: 'splunk', address: 'wss://stream.eu0.signalfx.com', secretRef: { name: 's' } }) },
     ],
     invalid: [
       { name: 'no address', ...template(QUERY, { type: 'prometheus' }), fields: ['spec.provider.address'] },
       { name: 'no region', ...template('[]', { type: 'cloudwatch' }), fields: ['spec.provider.region'] },
       { name: 'no credentials', ...template('q', { type: 'datadog' }), fields: ['spec.provider.secretRef'] },
       { name: 'an address without a scheme', ...template(QUERY, { type: 'prometheus', address: 'prometheus:9090' }), fields: ['spec.provider.address'] },
+      { name: 'a WebSocket', ...template(QUERY, { type: 'prometheus', address: 'wss://p.test' }), fields: ['spec.provider.address'] },
       { name: 'two at once', ...template('q', { type: 'dynatrace' }), fields: ['spec.provider.address', 'spec.provider.secretRef'] },
     ],
   },
