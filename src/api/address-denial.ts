@@ -7,8 +7,11 @@ import ipaddr from 'ipaddr.js'
  * clusters have their pods in carrier-grade or reserved ones (100.64.0.0/10, 240.0.0.0/4), so those are allowed.
  */
 const DENIED_RANGES = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal', 'deprecatedSiteLocal', '6to4', 'teredo', 'discard'])
-/** Metadata services of clouds outside link-local: Alibaba, Azure's wire server, Oracle, and AWS over IPv6. */
-const METADATA_ADDRESSES = new Set(['100.100.100.200', '168.63.129.16', '192.0.0.192', 'fd00:ec2::254'])
+/**
+ * Metadata and credential services of clouds outside link-local: Alibaba, Azure's wire server, Oracle; over IPv6 AWS (instances, and the pod
+ * identity of EKS), Google and Scaleway.
+ */
+const METADATA_ADDRESSES = new Set(['100.100.100.200', '168.63.129.16', '192.0.0.192', 'fd00:ec2::254', 'fd00:ec2::23', 'fd20:ce::254', 'fd00:42::42'])
 
 /** Why an address must not be connected to, or undefined. */
 export function denialOf(address: string, { allowLoopback = false }: { readonly allowLoopback?: boolean }): string | undefined {

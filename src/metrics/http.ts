@@ -125,7 +125,7 @@ function checkedUrl(text: string, options: HttpOptions): URL {
 }
 
 async function attempt(url: URL, { method = 'GET', headers, body, maxBytes = MAX_RESPONSE_BYTES }: HttpRequest, signal: AbortSignal, dispatcher: Dispatcher): Promise<HttpResponse> {
-  const answer = await undiciRequest(withoutUser(url), { method, dispatcher, signal, headers: withUser({ ...headers }, url), ...(body === undefined ? {} : { body }) })
+  const answer = await undiciRequest(withoutUser(url), { method, dispatcher, signal, headers: withUser(withSender({ ...headers }), url), ...(body === undefined ? {} : { body }) })
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of answer.body) {
@@ -152,9 +152,14 @@ function withoutUser(url: URL): URL {
   return plain
 }
 
+/** Vendors and proxies turn senders without a name away. */
+const withSender = (headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> => (hasHeader(headers, 'user-agent') ? headers : { ...headers, 'user-agent': 'canarygate-agent' })
+
+const hasHeader = (headers: Readonly<Record<string, string>>, wanted: string): boolean => Object.keys(headers).some((name) => name.toLowerCase() === wanted)
+
 /** User and password in an address are credentials, unless the request has others. */
 function withUser(headers: Readonly<Record<string, string>>, url: URL): Readonly<Record<string, string>> {
-  if (url.username === '' || Object.keys(headers).some((name) => name.toLowerCase() === 'authorization')) return headers
+  if (url.username === '' || hasHeader(headers, 'authorization')) return headers
   return { ...headers, authorization: userOf(url) }
 }
 

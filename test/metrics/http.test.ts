@@ -50,6 +50,9 @@ const addresses = [
   { address: '255.255.255.255', denial: 'in the broadcast range' },
   { address: '2002:a9fe:a9fe::1', denial: 'in the 6to4 range' },
   { address: 'fd00:ec2::254', denial: 'a metadata service' },
+  { address: 'fd00:ec2::23', denial: 'a metadata service' },
+  { address: 'fd20:ce:0::254', denial: 'a metadata service' },
+  { address: 'fd00:42::42', denial: 'a metadata service' },
   { address: '100.100.100.200', denial: 'a metadata service' },
   { address: '168.63.129.16', denial: 'a metadata service' },
   { address: 'prometheus', denial: 'no IP address' },
@@ -62,6 +65,12 @@ test('an answer is status and text', async (t) => {
     response.end(`${request.method} ${request.url} ${request.headers['x-a']}`)
   })
   t.same(await client(t)({ url: `${url}/a?b=c`, headers: { 'x-a': 'a' } }), { status: 418, body: 'GET /a?b=c a' })
+})
+
+test('a request says whose it is, unless its sender does', async (t) => {
+  const { url } = await serve(t, (request, response) => response.end(request.headers['user-agent']))
+  t.match(await client(t)({ url }), { body: /^canarygate/ })
+  t.match(await client(t)({ url, headers: { 'User-Agent': 'sdk/1' } }), { body: 'sdk/1' })
 })
 
 test('user and password of an address become credentials', async (t) => {
