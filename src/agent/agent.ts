@@ -142,7 +142,7 @@ export function createAgent(options: AgentOptions): Agent {
   const runs = createRuns({ ...(options.isShared ? { shared: { now } } : {}), canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
   const proxies = (options.proxies ?? []).map((settings) => createProxies(settings, client, now))
   const vigil = createVigil({ http: options.http, caches, log, now, proxies })
-  const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, caches, vigil, log, now, wait })
+  const measuring: Measuring = createMeasuring({ client, http: options.http, metricsServer: options.metricsServer, reach: (namespace) => policies.of(namespace).reach, caches, vigil, log, now, wait })
 
   const portsOf = (key: string): Ports => {
     const bound = log.child({ canary: key })

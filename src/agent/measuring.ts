@@ -18,6 +18,7 @@ import { unavailable, type MetricAddress, type Wait } from '#metrics/provider.ts
 import type { QueryLanguage } from '#metrics/query-language.ts'
 import { createMetricProviders, queryLanguage } from '#metrics/registry.ts'
 import { parseTemplate, renderTemplate, type TemplateValues } from '#metrics/template.ts'
+import { boundOfHost, boundOfNamespace, type Reach } from '#policy/reach.ts'
 import type { Check, Seen } from '#rollout/decision.ts'
 
 export type Measuring = {
@@ -29,6 +30,8 @@ export type MeasuringOptions = {
   readonly client: KubeClient
   readonly http: Http
   readonly metricsServer: string | undefined
+  /** How far the policies of a namespace let its Canaries reach. */
+  readonly reach: (namespace: string) => Reach
   readonly caches: Caches
   /** The embedded source: asked where no metrics server is configured. */
   readonly vigil: Vigil
@@ -41,6 +44,9 @@ export type MeasuringOptions = {
 const CHECK_DEADLINE_MS = 16_000
 const DEFAULT_WINDOW = '1m'
 const DEFAULT_WINDOW_MS = 60_000
+
+/** Types that ask where their cloud is, whatever the template says. */
+const FIXED_HOSTS: readonly string[] = ['cloudwatch', 'stackdriver']
 
 type Asked = { readonly measurement: Measurement; readonly origin: MetricOrigin; readonly spec: MetricSpec; readonly primary?: () => Promise<Measurement> }
 
@@ -79,6 +85,16 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
   }
 
   const server = (canary: Canary): string | undefined => canary.spec.metricsServer ?? options.metricsServer
+  /** Hosts that policies do not allow are asked only at private addresses. */
+  const httpFor = (namespaces: readonly (string | undefined)[]): Http => {
+    const metricHosts = namespaces.flatMap((namespace) => options.reach(namespace ?? '').metricHosts)
+    return (request, signal) => {
+      const bound = URL.canParse(request.url) ? boundOfHost({ metricHosts }, new URL(request.url).hostname) : undefined
+      return http(bound === undefined ? request : { ...request, privateOnly: bound }, signal)
+    }
+  }
+  /** The agent's own server is its owner's choice. */
+  const serverHttp = ({ metadata, spec }: Canary): Http => (spec.metricsServer === undefined ? http : httpFor([metadata.namespace]))
   const addressOf = (url: string | undefined, metric: CanaryMetric): MetricAddress => ({
     ...(url === undefined ? {} : { url }), at: now(), intervalSeconds: windowOf(metric),
   })
@@ -90,7 +106,7 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     if (!source) return unavailable(`no built-in query for provider ${provider}: use a MetricTemplate`)
     const names = { namespace: canary.metadata.namespace ?? '', target: canary.spec.targetRef.name, service: apexName(canary), ...refsOf(canary) }
     const query = builtinQuery(metric.name as BuiltinMetric, source, names, arm, metric.interval ?? DEFAULT_WINDOW)
-    return query === undefined ? unavailable(`provider ${provider} does not tell the ${arm}'s requests apart`) : prometheus.query(query, addressOf(url, metric), http, signal)
+    return query === undefined ? unavailable(`provider ${provider} does not tell the ${arm}'s requests apart`) : prometheus.query(query, addressOf(url, metric), serverHttp(canary), signal)
   }
 
   async function askInline(canary: Canary, metric: CanaryMetric, signal: AbortSignal): Promise<Measurement> {
@@ -98,11 +114,13 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     if (!metric.query) return unavailable('no usable metrics template and query were configured')
     if (!url) return unavailable('no metrics server is configured: set spec.metricsServer, or the agent\'s METRICS_SERVER')
     const rendered = render(metric.query, canary, metric, 'promql')
-    return 'error' in rendered ? unavailable(`query render error: ${rendered.error}`) : prometheus.query(rendered.text, addressOf(url, metric), http, signal)
+    return 'error' in rendered ? unavailable(`query render error: ${rendered.error}`) : prometheus.query(rendered.text, addressOf(url, metric), serverHttp(canary), signal)
   }
 
   async function askTemplate(canary: Canary, metric: CanaryMetric, signal: AbortSignal): Promise<Measurement> {
     const { name = '', namespace = canary.metadata.namespace ?? '' } = metric.templateRef ?? {}
+    const bound = boundOfNamespace(options.reach(canary.metadata.namespace ?? ''), namespace, canary.metadata.namespace ?? '')
+    if (bound !== undefined) return unavailable(`Metric template ${name}.${namespace} error: ${bound}`)
     const template = caches.metricTemplate(namespace, name)
     if (!template) return unavailable(`Metric template ${name}.${namespace} error: not found`)
     const type = template.spec.provider.type
@@ -115,7 +133,7 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     if (secret && 'reason' in secret) return unavailable(`Metric template ${name}.${namespace} ${secret.reason}`)
     return provider.query(rendered.text, {
       ...addressOf(address, metric), namespaces: [...new Set([canary.metadata.namespace ?? '', namespace])], ...(headers ? { headers } : {}), ...(region ? { region } : {}), ...(insecureSkipVerify ? { insecureSkipVerify } : {}), ...(secret ? { secret: secret.data } : {}),
-    }, http, signal)
+    }, FIXED_HOSTS.includes(type) ? http : httpFor([canary.metadata.namespace, namespace]), signal)
   }
 
   return {

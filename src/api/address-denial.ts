@@ -23,6 +23,12 @@ export function denialOf(address: string, { allowLoopback = false }: { readonly 
   return DENIED_RANGES.has(range) ? `in the ${range} range` : undefined
 }
 
+/** Where clusters and companies have their own machines. */
+const OWN_RANGES = new Set(['private', 'uniqueLocal', 'carrierGradeNat', 'reserved', 'benchmarking', 'loopback'])
+
+/** Does an address belong to everybody's internet? */
+export const isPublic = (address: string): boolean => !ipaddr.isValid(address) || !OWN_RANGES.has(embeddedAddress(ipaddr.parse(address)).range())
+
 /** The IPv4 address that an IPv6 one leads to (mapped, translated, NAT64), else the address itself. */
 function embeddedAddress(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
   if (!(address instanceof ipaddr.IPv6)) return address

@@ -12,6 +12,8 @@ export type HttpRequest = {
   readonly insecureSkipVerify?: boolean
   /** Asking once more does no harm, and is done when the server is busy. A GET unless told. */
   readonly repeatable?: boolean
+  /** Private addresses alone: of a public one this is the reason why it is not called. */
+  readonly privateOnly?: string
 }
 
 export type HttpResponse = {

@@ -60,6 +60,10 @@ const shared = {
   authority: Type.Optional(Type.Enum([...AUTHORITIES], {
     description: 'enforced: commands (promote, abort, ...) need a reason and the RBAC verb of the same name on canaries.flagger.app; open (when left out): whoever may update the object.',
   })),
+  reach: Type.Optional(Type.Object({
+    metricHosts: names('Hosts beyond private addresses that metrics may be asked of, such as api.datadoghq.com or *.signalfx.com: any when left out, none when empty.'),
+    namespaces: names('Namespaces, beside its own, whose MetricTemplates and AlertProviders a Canary may use: any when left out, none when empty.'),
+  }, { description: 'How far Canaries may reach. Of several policies\' lists, what is allowed has to be in each.' })),
   defaults: anything('Fields of a Canary\'s spec that hold where a Canary, or a gated target without one, does not say otherwise.'),
 }
 

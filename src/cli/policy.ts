@@ -10,6 +10,7 @@ import { GATE_API_VERSION } from '#policy/annotations.ts'
 import { effectivePolicy, isGatedBy, type EffectivePolicy } from '#policy/effective.ts'
 import { findingText } from '#policy/evaluate.ts'
 import { findingsUnder } from '#policy/findings-under.ts'
+import type { Allowed } from '#policy/reach.ts'
 import { frozenBy } from '#policy/freeze.ts'
 import { severityOfWindow } from '#policy/holds.ts'
 import { capabilities } from '#traffic/registry.ts'
@@ -87,6 +88,10 @@ export function explain(objects: readonly KubeObject[], { kind, name, namespace 
     ]],
     ['authority', [policy.authority.length === 0 ? 'open: whoever may update the Canary or its target may command it'
       : `enforced (policy ${policy.authority.join(', ')}): a reason, and the verbs ${COMMANDS.join(', ')} on canaries.flagger.app`]],
+    ['reach', [
+      ...policy.reach.metricHosts.map((allowed) => `metrics outside: ${inWords(allowed)}`),
+      ...policy.reach.namespaces.map((allowed) => `namespaces: ${inWords(allowed)}`),
+    ]],
     ['exemptions', policy.exemptions.map(({ subject, rules, expires, reason }) =>
       `${subject.kind} ${subject.name} from ${rules.join(', ')} until ${expires}${Date.parse(expires) > now ? '' : ' (expired)'}: ${reason}`)],
     ['defaults', Object.keys(policy.defaults).length === 0 ? [] : stringify(policy.defaults).trimEnd().split('\n')],
@@ -101,6 +106,8 @@ function gateInWords(canary: Canary | undefined, workload: KubeObject, labels: R
   if (labels[LABEL_GATE] === GATE_ENABLED) return `yes, by the namespace's label ${LABEL_GATE}`
   return isGatedBy(policy, workload) ? 'yes, by a policy' : 'no'
 }
+
+const inWords = ({ names, policy }: Allowed): string => `${names.join(', ') || 'none'} (policy ${policy})`
 
 const requiredInWords = ({ required: { metrics, alerts, approval } }: EffectivePolicy): readonly string[] =>
   [...metrics.map((metric) => `metric ${metric}`), ...(alerts ? ['an alert of severity error'] : []), ...(approval ? ['a person\'s approval before promotion'] : [])]

@@ -3,7 +3,7 @@
  * a name is resolved here, every address checked, and the connection goes to the checked address, not to a second answer of DNS.
  */
 
-import { denialOf } from '#api/address-denial.ts'
+import { denialOf, isPublic } from '#api/address-denial.ts'
 import type { Http, HttpRequest, HttpResponse } from '#api/http.ts'
 import type { LookupAddress } from 'node:dns'
 import { lookup as systemLookup } from 'node:dns/promises'
@@ -38,19 +38,23 @@ const BUSY: readonly number[] = [429, 503]
 const resolveWithSystem = (hostname: string): Promise<readonly LookupAddress[]> => systemLookup(hostname, { all: true, order: 'verbatim' })
 
 class DeniedAddressError extends Error {}
+class PublicAddressError extends Error {}
 
-async function checkedAddresses(hostname: string, options: HttpOptions): Promise<readonly [LookupAddress, ...LookupAddress[]]> {
+type Guard = HttpOptions & { readonly privateOnly?: boolean }
+
+async function checkedAddresses(hostname: string, options: Guard): Promise<readonly [LookupAddress, ...LookupAddress[]]> {
   const [first, ...more] = await (options.resolve ?? resolveWithSystem)(hostname)
   if (!first) throw new Error(`${hostname} has no address`)
   // One denied address denies the name: which of them is connected to is not ours to choose.
   for (const { address } of [first, ...more]) {
     const denial = denialOf(address, options)
     if (denial) throw new DeniedAddressError(`${hostname} is ${denial}`)
+    if (options.privateOnly && isPublic(address)) throw new PublicAddressError()
   }
   return [first, ...more]
 }
 
-function guardedLookup(options: HttpOptions): LookupFunction {
+function guardedLookup(options: Guard): LookupFunction {
   return async (hostname, { all }, callback) => {
     const found = await checkedAddresses(hostname, options).catch((err: unknown) => (err instanceof Error ? err : new Error('lookup failed')))
     if (found instanceof Error) callback(found, '')
@@ -61,19 +65,25 @@ function guardedLookup(options: HttpOptions): LookupFunction {
 
 /** A client whose connections are kept; close it at the end. */
 export function createHttp(options: HttpOptions = {}): HttpClient {
-  const lookup = guardedLookup(options)
-  const agentOf = (rejectUnauthorized: boolean) =>
-    new Agent({ connections: MAX_CONNECTIONS_PER_ORIGIN, connect: { lookup, timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized } })
-  const strict = agentOf(true)
-  const lax = agentOf(false)
+  const agents = new Map<string, Agent>()
+  /** Connections are kept, and only looked up when they are made: those to private addresses alone are others. */
+  const agentFor = ({ insecureSkipVerify = false, privateOnly }: HttpRequest): Agent => {
+    const key = `${insecureSkipVerify} ${privateOnly !== undefined}`
+    const known = agents.get(key) ?? new Agent({
+      connections: MAX_CONNECTIONS_PER_ORIGIN,
+      connect: { lookup: guardedLookup({ ...options, privateOnly: privateOnly !== undefined }), timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: !insecureSkipVerify },
+    })
+    agents.set(key, known)
+    return known
+  }
   return {
-    http: (request, signal) => exchange(request, signal, request.insecureSkipVerify ? lax : strict, options),
+    http: (request, signal) => exchange(request, signal, agentFor(request), options),
     through: (proxy) => async (request, signal) => {
       // Few alerts go through a proxy: a connection each, and none is left behind.
       const dispatcher = proxyAgent(proxy, request, options)
       return await exchange(request, signal, dispatcher, options).finally(() => dispatcher.destroy())
     },
-    close: async () => { await Promise.all([strict.close(), lax.close()]) },
+    close: async () => { await Promise.all([...agents.values()].map((agent) => agent.close())) },
   }
 }
 
@@ -88,6 +98,8 @@ function proxyAgent(proxy: string, request: HttpRequest, options: HttpOptions): 
 
 async function exchange(request: HttpRequest, signal: AbortSignal, dispatcher: Dispatcher, options: HttpOptions): Promise<HttpResponse> {
   const url = checkedUrl(request.url, options)
+  // Literal addresses are never looked up.
+  if (request.privateOnly !== undefined && isIP(literalOf(url)) !== 0 && isPublic(literalOf(url))) throw new HttpError('denied', request.privateOnly)
   const deadline = AbortSignal.timeout(request.deadlineMs)
   const either = AbortSignal.any([signal, deadline])
   try {
@@ -117,12 +129,13 @@ function checkedUrl(text: string, options: HttpOptions): URL {
   if (!URL.canParse(text)) throw new HttpError('denied', 'the address is no URL')
   const url = new URL(text)
   if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new HttpError('denied', `${url.protocol} is not http or https`)
-  // Literal addresses are never looked up.
-  const literal = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  const literal = literalOf(url)
   const denial = isIP(literal) === 0 ? undefined : denialOf(literal, options)
   if (denial) throw new HttpError('denied', `${placeOf(url)}: the address is ${denial}`)
   return url
 }
+
+const literalOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1')
 
 async function attempt(url: URL, { method = 'GET', headers, body, maxBytes = MAX_RESPONSE_BYTES }: HttpRequest, signal: AbortSignal, dispatcher: Dispatcher): Promise<HttpResponse> {
   const answer = await undiciRequest(withoutUser(url), { method, dispatcher, signal, headers: withUser(withSender({ ...headers }), url), ...(body === undefined ? {} : { body }) })
@@ -177,13 +190,14 @@ function codeOf(err: unknown): string | undefined {
   return Array.isArray(errors) ? codeOf(errors[0]) : undefined
 }
 
-function faultOf(err: unknown, url: URL, { deadlineMs }: HttpRequest, signal: AbortSignal, deadline: AbortSignal): HttpError {
+function faultOf(err: unknown, url: URL, { deadlineMs, privateOnly = '' }: HttpRequest, signal: AbortSignal, deadline: AbortSignal): HttpError {
   if (err instanceof HttpError) return err
   const place = placeOf(url)
   if (signal.aborted) return new HttpError('aborted', `${place}: given up`, { cause: err })
   if (deadline.aborted) return new HttpError('timeout', `${place}: no answer within ${deadlineMs} ms`, { cause: err })
   const denied = err instanceof DeniedAddressError ? err : undefined
   if (denied) return new HttpError('denied', denied.message)
+  if (err instanceof PublicAddressError) return new HttpError('denied', privateOnly)
   const code = codeOf(err)
   // Not every fault that the parser finds has a code.
   if (code?.startsWith('HPE_') || (err instanceof Error && err.name === 'HTTPParserError')) return new HttpError('malformed', `${place}: the answer is no HTTP${code ? ` (${code})` : ''}`, { cause: err })

@@ -6,6 +6,7 @@ import type { CanaryPolicy, ClusterCanaryPolicy, FreezeWindow, PolicyExemption, 
 import { hasHold, intervalMsOf, theoreticalMsOf, thresholdOf, weightSteps } from '#policy/analysis.ts'
 import { attempt } from '#policy/attempt.ts'
 import { boundsOf } from '#policy/metric.ts'
+import { boundOfHost, boundOfNamespace, type Allowed, type Reach } from '#policy/reach.ts'
 import { defaultSeverityOf } from '#policy/registry.ts'
 import type { Finding, ReportedFinding, Severity } from '#policy/rule.ts'
 
@@ -24,6 +25,7 @@ export type EffectivePolicy = {
   readonly exemptions: readonly PolicyExemption[]
   /** Names of the policies that enforce authority over commands; none: whoever may update the object may command it. */
   readonly authority: readonly string[]
+  readonly reach: Reach
   /** Names of the policies it was made of, for messages. */
   readonly sources: readonly string[]
 }
@@ -88,6 +90,7 @@ export function effectivePolicy(cluster: readonly ClusterCanaryPolicy[], own: re
     gates: matching.flatMap(({ spec: { gate } }) => (gate && selects(gate.namespaces, namespace) ? [gate.workloads ?? {}] : [])),
     exemptions: matching.flatMap(({ spec }) => spec.exemptions ?? []),
     authority: all.filter(({ spec }) => spec.authority === 'enforced').map(({ name }) => name),
+    reach: { metricHosts: allowedBy(all, 'metricHosts'), namespaces: allowedBy(all, 'namespaces') },
     sources: all.map(({ name }) => name),
   }
 }
@@ -115,6 +118,9 @@ function strictestLimits(all: readonly PolicyLimits[]): PolicyLimits {
   return limits as PolicyLimits
 }
 
+const allowedBy = (all: readonly { readonly spec: Partial<Spec>; readonly name: string }[], list: keyof Reach): readonly Allowed[] =>
+  all.flatMap(({ spec, name }) => { const names = spec.reach?.[list]; return names ? [{ policy: name, names }] : [] })
+
 const least = <K extends string>(name: K, values: readonly (number | undefined)[]): { readonly [key in K]?: number } => {
   const given = values.filter((value) => value !== undefined)
   return given.length === 0 ? {} : { [name]: Math.min(...given) } as { readonly [key in K]?: number }
@@ -133,7 +139,7 @@ function mergeDefaults(base: Readonly<Record<string, unknown>>, more: Readonly<R
 
 /** Where a namespace's policy would loosen what the cluster's policies say. */
 export function loosenings(policy: CanaryPolicy, cluster: EffectivePolicy): Finding[] {
-  const { rules = {}, limits = {}, concurrency, authority } = policy.spec
+  const { rules = {}, limits = {}, concurrency, authority, reach = {} } = policy.spec
   const findings: Finding[] = []
   for (const [rule, severity] of Object.entries(rules)) {
     const base = cluster.severities[rule] ?? defaultSeverityOf(rule)
@@ -148,6 +154,14 @@ export function loosenings(policy: CanaryPolicy, cluster: EffectivePolicy): Find
       message: `${value} is ${name.startsWith('min') ? 'less' : 'more'} than the cluster's ${base}`,
       fix: `use ${name.startsWith('min') ? 'at least' : 'at most'} ${base}`,
     })
+  }
+  for (const [i, host] of (reach.metricHosts ?? []).entries()) {
+    const bound = boundOfHost(cluster.reach, host)
+    if (bound !== undefined) findings.push({ field: `spec.reach.metricHosts[${i}]`, message: bound, fix: 'remove it: it allows nothing here' })
+  }
+  for (const [i, namespace] of (reach.namespaces ?? []).entries()) {
+    const bound = boundOfNamespace(cluster.reach, namespace, policy.metadata.namespace ?? '')
+    if (bound !== undefined) findings.push({ field: `spec.reach.namespaces[${i}]`, message: bound, fix: 'remove it: it allows nothing here' })
   }
   if (authority === 'open' && cluster.authority.length > 0) {
     findings.push({ field: 'spec.authority', message: `open is softer than enforced, which policy ${cluster.authority.join(', ')} says`, fix: 'leave it out' })

@@ -11,13 +11,13 @@ import type { ReportedFinding, RuleContext } from '#policy/rule.ts'
  * severities, by its limits and requirements, less its exemptions. `now` in Unix ms.
  */
 export function findingsUnder(policy: EffectivePolicy, object: KubeObject, context: RuleContext, subject: Subject, now: number): readonly ReportedFinding[] {
-  return withExemptions(object.kind === 'Canary' ? onCanary(policy, object as Canary, context) : evaluateObject(object, context, policy.severities), policy, subject, now)
+  return withExemptions(object.kind === 'Canary' ? onCanary(policy, object as Canary, context) : evaluateObject(object, { ...context, reach: policy.reach }, policy.severities), policy, subject, now)
 }
 
 function onCanary(policy: EffectivePolicy, canary: Canary, context: RuleContext): readonly ReportedFinding[] {
   // What the policy gives need not be written, and must not be missed.
   const judged = { ...canary, spec: withDefaults(canary.spec, policy.defaults) }
-  const findings = evaluateCanary(judged, context, policy.severities)
+  const findings = evaluateCanary(judged, { ...context, reach: policy.reach }, policy.severities)
   // Without an analysis there is a single thing to say, and a rule says it.
   return judged.spec.analysis === undefined ? findings : [...findings, ...policyFindings(judged, policy)]
 }

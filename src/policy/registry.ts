@@ -4,6 +4,7 @@ import { alertAddressInPlain } from '#policy/object-rules/alert-address-in-plain
 import { alertAddress } from '#policy/object-rules/alert-address.ts'
 import { alertUrl } from '#policy/object-rules/alert-url.ts'
 import { metricProviderFields } from '#policy/object-rules/metric-provider-fields.ts'
+import { metricProviderHost } from '#policy/object-rules/metric-provider-host.ts'
 import { metricProviderTls } from '#policy/object-rules/metric-provider-tls.ts'
 import { templateFixedWindow } from '#policy/object-rules/template-fixed-window.ts'
 import { templateNamesNoTarget } from '#policy/object-rules/template-names-no-target.ts'
@@ -58,6 +59,7 @@ import { metricThreshold } from '#policy/rules/metric-threshold.ts'
 import { metricWindowMixesSteps } from '#policy/rules/metric-window-mixes-steps.ts'
 import { metricWithoutData } from '#policy/rules/metric-without-data.ts'
 import { metricsServerAddress } from '#policy/rules/metrics-server-address.ts'
+import { metricsServerHost } from '#policy/rules/metrics-server-host.ts'
 import { mirrorProvider } from '#policy/rules/mirror-provider.ts'
 import { mirrorWeightAlone } from '#policy/rules/mirror-weight-alone.ts'
 import { noAlerts } from '#policy/rules/no-alerts.ts'
@@ -146,6 +148,7 @@ export const RULES: readonly Rule[] = [
   metricWithoutData,
   analysisTooShortToTell,
   metricsServerAddress,
+  metricsServerHost,
   mirrorProvider,
   mirrorWeightAlone,
   noAlerts,
@@ -185,6 +188,7 @@ export const RULES: readonly Rule[] = [
 
 export const METRIC_TEMPLATE_RULES: readonly ObjectRule<MetricTemplate>[] = [
   metricProviderFields,
+  metricProviderHost,
   metricProviderTls,
   templateFixedWindow,
   templateNamesNoTarget,

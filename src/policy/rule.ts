@@ -1,4 +1,5 @@
 import type { Canary } from '#api/canary.ts'
+import type { Reach } from '#policy/reach.ts'
 import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
 
 export type Severity = 'deny' | 'warn' | 'audit' | 'off'
@@ -46,8 +47,8 @@ export type RuleContext = {
     knows?(kind: string): boolean
   }
   readonly production?: boolean
-  /** False where references may not leave the Canary's namespace. */
-  readonly crossNamespaceRefs?: boolean
+  /** How far the policies let it reach; without any bound when left out. */
+  readonly reach?: Reach
   /** Metrics that need neither query nor template; Flagger's two and `error-rate` when left out. */
   readonly builtinMetrics?: readonly string[]
 }

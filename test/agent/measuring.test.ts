@@ -6,6 +6,7 @@ import type { MetricTemplate } from '#api/metric-template.ts'
 import type { Caches } from '#agent/caches.ts'
 import { createMeasuring } from '#agent/measuring.ts'
 import type { Vigil } from '#agent/vigil.ts'
+import { NO_BOUNDS, type Reach } from '#policy/reach.ts'
 import type { Seen } from '#rollout/decision.ts'
 import { createFakeKube } from '../fake-kube.ts'
 import { createLogLines } from '../kube/log-lines.ts'
@@ -16,12 +17,12 @@ const success: CanaryMetric = { name: 'request-success-rate', interval: '1m', th
 
 const ENFORCED: Partial<CanarySpec> = { gate: { judge: { mode: 'enforce' } } }
 
-type Scene = { readonly answer?: number | 'none' | 'down' | 'garbage'; readonly server?: 'none'; readonly templates?: Readonly<Record<string, MetricTemplate['spec']>>; readonly embedded?: Measurement; readonly primary?: Measurement; readonly badPod?: string; readonly spec?: Partial<CanarySpec>; readonly provider?: string }
+type Scene = { readonly answer?: number | 'none' | 'down' | 'garbage'; readonly server?: 'none'; readonly templates?: Readonly<Record<string, MetricTemplate['spec']>>; readonly embedded?: Measurement; readonly primary?: Measurement; readonly badPod?: string; readonly spec?: Partial<CanarySpec>; readonly provider?: string; readonly reach?: Readonly<Record<string, Partial<Reach>>> }
 
-async function measured(metrics: readonly CanaryMetric[], { answer = 100, server, templates = {}, embedded, primary, badPod, spec = {}, provider = 'traefik' }: Scene = {}) {
+async function measured(metrics: readonly CanaryMetric[], { answer = 100, server, templates = {}, embedded, primary, badPod, spec = {}, provider = 'traefik', reach }: Scene = {}) {
   const queries: string[] = []
-  const http: Http = async ({ url }) => {
-    queries.push(`${new URL(url).origin} ${new URL(url).searchParams.get('query')}`)
+  const http: Http = async ({ url, privateOnly }) => {
+    queries.push(`${new URL(url).origin} ${new URL(url).searchParams.get('query')}${privateOnly === undefined ? '' : ` (private only: ${privateOnly})`}`)
     if (answer === 'down') throw new Error('connect ECONNREFUSED')
     const result = answer === 'none' ? [] : [{ metric: {}, value: [0, String(answer)] }]
     return { status: 200, body: answer === 'garbage' ? '<html>' : JSON.stringify({ status: 'success', data: { resultType: 'vector', result } }) }
@@ -29,7 +30,7 @@ async function measured(metrics: readonly CanaryMetric[], { answer = 100, server
   const object = canary({ spec, analysis: { metrics: [...metrics] } })
   const { lines, log } = createLogLines()
   const measuring = createMeasuring({
-    http, client: createFakeKube().client, metricsServer: server === 'none' ? undefined : SERVER, log, now: () => 0, wait: async () => {},
+    reach: (namespace) => ({ ...NO_BOUNDS, ...reach?.[namespace] }), http, client: createFakeKube().client, metricsServer: server === 'none' ? undefined : SERVER, log, now: () => 0, wait: async () => {},
     caches: { metricTemplate: (namespace: string, name: string) => templates[`${namespace}/${name}`] && { spec: templates[`${namespace}/${name}`] } } as unknown as Caches,
     vigil: { measure: (_key: string, _metric: string, arm: string) => (arm === 'primary' ? primary : embedded), badPod: (_key: string, _seconds: number, slowerThanMs?: number) => badPod && `${badPod}${slowerThanMs === undefined ? '' : ` ${slowerThanMs}`}` } as unknown as Vigil,
   })
@@ -62,6 +63,23 @@ const rows: readonly { readonly name: string; readonly metric: CanaryMetric; rea
   { name: 'a template that cannot be rendered holds', metric: { name: 'x', templateRef: { name: 'broken' } }, scene: { templates: { 'shop/broken': { provider: { type: 'prometheus', address: SERVER }, query: '{{ nobody }}' } as MetricTemplate['spec'] } }, then: { halt: /query render error/ } },
 ]
 for (const { name, metric, scene, then, query } of rows) test(name, async (t) => {
+  const { metrics, queries } = await measured([metric], scene)
+  t.match(metrics[0], then)
+  if (query) t.match(queries[0], query)
+})
+
+const MINE = { 'platform/mine': { provider: { type: 'prometheus', address: 'https://prom.example.org' }, query: 'up' } } as const
+const theirs: CanaryMetric = { name: 'x', interval: '2m', templateRef: { name: 'mine', namespace: 'platform' }, thresholdRange: { max: 100 } }
+const reaches: typeof rows = [
+  { name: 'a host that policies allow may have any address', metric: theirs, scene: { templates: MINE, reach: { shop: { metricHosts: [{ policy: 'base', names: ['*.example.org'] }] } } }, then: { halt: undefined }, query: /^https:\/\/prom\.example\.org up$/ },
+  { name: 'one that they do not allow only a private one', metric: theirs, scene: { templates: MINE, reach: { shop: { metricHosts: [{ policy: 'base', names: ['api.datadoghq.com'] }] } } }, then: {}, query: /up \(private only: prom\.example\.org is not among the hosts outside that policy base allows/ },
+  { name: 'the policies where the template is count as well', metric: theirs, scene: { templates: MINE, reach: { platform: { metricHosts: [{ policy: 'base', names: [] }] } } }, then: {}, query: /private only/ },
+  { name: "a Canary's own metrics server, too", metric: success, scene: { spec: { metricsServer: 'https://own.example.org' }, reach: { shop: { metricHosts: [{ policy: 'base', names: [] }] } } }, then: {}, query: /private only/ },
+  { name: "the agent's is its owner's choice", metric: success, scene: { reach: { shop: { metricHosts: [{ policy: 'base', names: [] }] } } }, then: {}, query: /\[1m\]\)\) \* 100$/ },
+  { name: 'a template in a namespace that policies do not allow holds', metric: theirs, scene: { templates: MINE, reach: { shop: { namespaces: [{ policy: 'base', names: ['monitoring'] }] } } }, then: { failure: undefined, halt: /mine\.platform error: namespace platform is not among those that policy base lets Canaries of shop use/ } },
+  { name: 'and in one that they allow is asked', metric: theirs, scene: { templates: MINE, reach: { shop: { namespaces: [{ policy: 'base', names: ['platform'] }] } } }, then: { halt: undefined } },
+]
+for (const { name, metric, scene, then, query } of reaches) test(`reach: ${name}`, async (t) => {
   const { metrics, queries } = await measured([metric], scene)
   t.match(metrics[0], then)
   if (query) t.match(queries[0], query)

@@ -2,7 +2,7 @@ import type { HttpRequest, HttpResponse } from '#api/http.ts'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
-import { denialOf } from '#api/address-denial.ts'
+import { denialOf, isPublic } from '#api/address-denial.ts'
 import { createHttp, type HttpOptions } from '#metrics/http.ts'
 import { HttpError } from '#metrics/provider.ts'
 
@@ -58,6 +58,25 @@ const addresses = [
   { address: 'prometheus', denial: 'no IP address' },
 ]
 for (const { address, denial } of addresses) test(`${address} is ${denial ?? 'allowed'}`, async (t) => t.equal(denialOf(address, {}), denial))
+
+const publics = [
+  { address: '8.8.8.8', is: true }, { address: '2001:4860:4860::8888', is: true }, { address: '::ffff:8.8.8.8', is: true }, { address: '64:ff9b::808:808', is: true },
+  { address: '10.1.2.3', is: false }, { address: '100.64.0.1', is: false }, { address: '240.0.0.1', is: false }, { address: 'fd12::1', is: false }, { address: '::ffff:10.0.0.1', is: false },
+]
+for (const { address, is } of publics) test(`${address} is ${is ? 'public' : 'private'}`, async (t) => t.equal(isPublic(address), is))
+
+test('what may only be private is never asked in public, whatever its name leads to', async (t) => {
+  const { url } = await serve(t, (_, response) => response.end('here'))
+  const { port } = new URL(url)
+  let address = '127.0.0.1'
+  const ask = client(t, { allowLoopback: true, resolve: async () => [{ address, family: 4 }] })
+  t.match(await ask({ url: `http://prom.example:${port}` }), { body: 'here' })
+  t.match(await ask({ url: `http://prom.example:${port}`, privateOnly: 'policy base' }), { body: 'here' })
+  address = '8.8.8.8'
+  await t.rejects(ask({ url: `http://prom.example:${Number(port) + 1}`, privateOnly: 'policy base' }), { fault: 'denied', message: 'policy base' })
+  await t.rejects(ask({ url: 'http://8.8.8.8', privateOnly: 'policy base' }), { fault: 'denied', message: 'policy base' })
+  await t.rejects(ask({ url: 'http://[2001:4860:4860::8888]', privateOnly: 'policy base' }), { fault: 'denied', message: 'policy base' })
+})
 
 test('an answer is status and text', async (t) => {
   const { url } = await serve(t, (request, response) => {

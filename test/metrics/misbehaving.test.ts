@@ -6,6 +6,7 @@ import type { Caches } from '#agent/caches.ts'
 import { createMeasuring } from '#agent/measuring.ts'
 import type { Vigil } from '#agent/vigil.ts'
 import { createHttp } from '#metrics/http.ts'
+import { NO_BOUNDS } from '#policy/reach.ts'
 import type { Seen } from '#rollout/decision.ts'
 import { canary } from '../agent/world.ts'
 import { createFakeKube } from '../fake-kube.ts'
@@ -42,7 +43,7 @@ async function round(t: Test, bad: string): Promise<{ metric: CheckedMetric | un
   ] } })
   const { log } = createLogLines()
   const measuring = createMeasuring({
-    http: client, client: createFakeKube().client, metricsServer: undefined, log, now: () => 0, wait: async () => {},
+    reach: () => NO_BOUNDS, http: client, client: createFakeKube().client, metricsServer: undefined, log, now: () => 0, wait: async () => {},
     caches: { metricTemplate: () => ({ spec: template }) } as unknown as Caches, vigil: {} as Vigil,
   })
   const begun = performance.now()

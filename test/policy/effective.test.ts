@@ -1,7 +1,10 @@
 import { test } from 'tap'
+import type { KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
 import { evaluateObject } from '#policy/evaluate.ts'
 import { commandAgeMs, effectivePolicy, loosenings, policyFindings } from '#policy/effective.ts'
+import { findingsUnder } from '#policy/findings-under.ts'
+import { boundOfHost, boundOfNamespace } from '#policy/reach.ts'
 import { frozenBy } from '#policy/freeze.ts'
 import { policySettings } from '#policy/object-rules/policy-settings.ts'
 import { canaryOf, contextOf, readerOf } from './canaries.ts'
@@ -40,8 +43,28 @@ test('defaults are merged field by field, lists whole, the team\'s last', async 
   t.strictSame(defaults, { provider: 'traefik', analysis: { interval: '1m', stepWeights: [5] } })
 })
 
-const CLUSTER = effectivePolicy([cluster({ limits: { minInterval: '1m', maxWeight: 50 }, rules: { 'no-alerts': 'deny' }, concurrency: { namespace: 2 } })], [], SHOP)
+test('what Canaries may reach is what every policy with a list allows', async (t) => {
+  const { reach } = effectivePolicy([cluster({ reach: { metricHosts: ['*.example.org', '10.0.0.1'], namespaces: ['platform'] } }), cluster({}, 'silent')], [team({ reach: { metricHosts: ['Prom.example.org.'] } })], SHOP)
+  const may = (host: string) => boundOfHost(reach, host) === undefined
+  t.strictSame(['prom.example.org', 'PROM.example.org', 'other.example.org', 'example.org', 'prom.example.org.evil.test', 'evilexample.org'].map(may), [true, true, false, false, false, false])
+  t.equal(boundOfHost(reach, 'x.test'), 'x.test is not among the hosts outside that policy base, team allows (spec.reach.metricHosts)')
+  t.strictSame(['platform', 'shop', 'other'].map((namespace) => boundOfNamespace(reach, namespace, 'shop') === undefined), [true, true, false])
+  t.strictSame(boundOfHost(effectivePolicy([cluster({})], [], SHOP).reach, 'x.test'), undefined, 'no list, no bound')
+  t.type(boundOfHost(effectivePolicy([cluster({ reach: { metricHosts: [] } })], [], SHOP).reach, 'x.test'), 'string', 'an empty list allows none')
+})
+
+test('what a policy lets nobody reach is found on whatever names it', async (t) => {
+  const policy = effectivePolicy([cluster({ reach: { metricHosts: ['prom.example.org'], namespaces: [] } })], [], SHOP)
+  const object = (provider: object) => ({ apiVersion: 'flagger.app/v1beta1', kind: 'MetricTemplate', metadata: { name: 'm', namespace: 'shop' }, spec: { provider, query: 'up{a="{{ target }}"}' } })
+  const found = (one: KubeObject) => findingsUnder(policy, one, contextOf(), { namespace: 'shop' }, 0).map(({ rule, severity }) => `${rule}: ${severity}`)
+  t.strictSame(found(object({ type: 'prometheus', address: 'http://8.8.8.8:9090' })), ['metric-provider-host: deny'])
+  t.strictSame(found(canaryOf({ spec: { metricsServer: 'https://8.8.8.8' } })), ['metrics-server-host: deny'])
+  t.strictSame(found(canaryOf({ analysis: { alerts: [{ name: 'a', severity: 'error', providerRef: { name: 'a', namespace: 'platform' } }] } })), ['cross-namespace: deny'])
+})
+
+const CLUSTER = effectivePolicy([cluster({ limits: { minInterval: '1m', maxWeight: 50 }, rules: { 'no-alerts': 'deny' }, concurrency: { namespace: 2 }, reach: { metricHosts: ['*.example.org'], namespaces: ['platform'] } })], [], SHOP)
 const tightening = [
+  { reach: { metricHosts: ['prom.example.org', '*.eu.example.org', '*.example.org'], namespaces: ['platform'] } }, { reach: { metricHosts: [], namespaces: [] } },
   { limits: { minInterval: '2m', maxWeight: 20 } }, { limits: { minInterval: '60s' } }, { limits: { maxThreshold: 100 } },
   { rules: { 'no-alerts': 'deny', 'short-interval': 'deny' } }, { concurrency: { namespace: 1 } }, {},
 ]
@@ -50,6 +73,7 @@ const loosening = [
   { spec: { limits: { minInterval: '30s' } }, field: 'spec.limits.minInterval' }, { spec: { limits: { maxWeight: 51 } }, field: 'spec.limits.maxWeight' },
   { spec: { rules: { 'no-alerts': 'warn' } }, field: 'spec.rules.no-alerts' }, { spec: { rules: { 'weight-bounds': 'off' } }, field: 'spec.rules.weight-bounds' },
   { spec: { concurrency: { namespace: 3 } }, field: 'spec.concurrency.namespace' },
+  { spec: { reach: { metricHosts: ['prom.example.org', '*.org'] } }, field: 'spec.reach.metricHosts[1]' }, { spec: { reach: { namespaces: ['other'] } }, field: 'spec.reach.namespaces[0]' },
 ]
 for (const { spec, field } of loosening) {
   test(`${JSON.stringify(spec)} would loosen`, async (t) => { t.strictSame(loosenings(team(spec), CLUSTER).map((finding) => finding.field), [field]) })

@@ -4,7 +4,7 @@ import { ALERT_PROVIDER_RULES, METRIC_TEMPLATE_RULES, RULES, RULE_IDS } from '#p
 import type { ReportedFinding } from '#policy/rule.ts'
 import { canaryOf, contextOf, objectOf, type Case } from './canaries.ts'
 import { CASES } from './cases/all.ts'
-import { OBJECT_CASES } from './cases/objects.ts'
+import { OBJECT_CASES, type ObjectRow } from './cases/objects.ts'
 
 const summary = (findings: readonly ReportedFinding[]): string[] => findings.map(({ field, message }) => `${field}: ${message}`)
 
@@ -30,10 +30,10 @@ for (const rule of [...METRIC_TEMPLATE_RULES, ...ALERT_PROVIDER_RULES]) {
   test(rule.id, async (t) => {
     const cases = OBJECT_CASES[rule.id] ?? { valid: [], invalid: [] }
     t.ok(cases.valid.length > 0 && cases.invalid.length > 0, 'has a table with both lists')
-    const found = (kind: string, spec: object) => evaluate<never>([rule], objectOf('flagger.app/v1beta1', kind, 'x', { spec }) as never, contextOf(), {})
-    for (const row of cases.valid) t.strictSame(summary(found(row.kind, row.spec)), [], `lets pass: ${row.name}`)
+    const found = ({ kind, spec, context }: ObjectRow) => evaluate<never>([rule], objectOf('flagger.app/v1beta1', kind, 'x', { spec }) as never, contextOf(context), {})
+    for (const row of cases.valid) t.strictSame(summary(found(row)), [], `lets pass: ${row.name}`)
     for (const row of cases.invalid) {
-      const findings = found(row.kind, row.spec)
+      const findings = found(row)
       t.strictSame(new Set(findings.map((finding) => finding.field)), new Set(row.fields), `finds: ${row.name}: ${summary(findings).join('; ')}`)
       for (const finding of findings) t.equal(finding.severity, row.severity ?? finding.severity, 'with the right severity')
     }

@@ -7,6 +7,9 @@ import type { Finding, ObjectRule } from '#policy/rule.ts'
 /** Less, and a restart of the agent loses what was meant; clocks of nodes differ by seconds, too. */
 const MIN_COMMAND_AGE_MS = 60_000
 
+/** A name, all names below one, or an address. */
+const HOST = /^(?:(?:\*\.)?[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|[0-9a-fA-F]*:[0-9a-fA-F:.]+)$/
+
 export const policySettings: ObjectRule<ClusterCanaryPolicy | CanaryPolicy> = {
   id: 'policy-settings',
   default: 'deny',
@@ -20,6 +23,9 @@ export const policySettings: ObjectRule<ClusterCanaryPolicy | CanaryPolicy> = {
     const age = parseDuration(spec.limits?.maxCommandAge ?? '')
     if (age !== undefined && (age < MIN_COMMAND_AGE_MS || age > COMMAND_AGE_MS)) {
       findings.push({ field: 'spec.limits.maxCommandAge', message: `${spec.limits?.maxCommandAge} is not between ${formatDuration(MIN_COMMAND_AGE_MS)} and ${formatDuration(COMMAND_AGE_MS)}`, fix: 'write it like 15m' })
+    }
+    for (const [i, host] of (spec.reach?.metricHosts ?? []).entries()) {
+      if (!HOST.test(host)) findings.push({ field: `spec.reach.metricHosts[${i}]`, message: `"${host}" is no host`, fix: 'write it like api.datadoghq.com, *.signalfx.com or 192.0.2.10: no scheme, no port' })
     }
     for (const [i, window] of (spec.freeze ?? []).entries()) {
       for (const { part, message } of windowFaults(window)) {

@@ -19,6 +19,8 @@ const secured = template('vector(1)', { type: 'datadog', secretRef: { name: 'dat
 const secret = (...keys: string[]) => objectOf('v1', 'Secret', 'datadog', { data: Object.fromEntries(keys.map((key) => [key, 'eA=='])) }, 'platform')
 const load = { name: 'load', url: 'http://load.test/', timeout: '5s' }
 
+const BOUND = { reach: { metricHosts: [{ policy: 'base', names: ['prom.example.org', '*.signalfx.com'] }], namespaces: [] } }
+
 export const metricCases: Readonly<Record<string, Cases>> = {
   'metric-source': {
     valid: [
@@ -145,6 +147,19 @@ export const metricCases: Readonly<Record<string, Cases>> = {
       { name: 'one missing', analysis: own({ templateRef }), context: { cluster: clusterOf([template('up{job="{{ variables.job }}"}')]) }, fields: ['spec.analysis.metrics[0].templateVariables'] },
       { name: 'one missing by index', analysis: own({ templateRef }), context: { cluster: clusterOf([template('up{job="{{ index variables "job" }}"}')]) }, fields: ['spec.analysis.metrics[0].templateVariables'] },
       { name: 'one missing in an inline query', analysis: own({ query: 'up{job="{{ variables.job }}"}' }), fields: ['spec.analysis.metrics[0].templateVariables'] },
+    ],
+  },
+  'metrics-server-host': {
+    valid: [
+      { name: 'without a bound', spec: { metricsServer: 'https://prom.elsewhere.test' } },
+      { name: 'an allowed one', spec: { metricsServer: 'https://prom.example.org/' }, context: BOUND },
+      { name: "the cluster's", spec: { metricsServer: 'http://prometheus.monitoring.svc.cluster.local:9090' }, context: BOUND },
+      { name: 'one of a namespace that there is', spec: { metricsServer: 'http://prometheus.monitoring:9090' }, context: { ...BOUND, cluster: { ...clusterOf(), objects: { get: ({ kind, name }) => (kind === 'Namespace' && name === 'monitoring' ? objectOf('v1', kind, name) : undefined), list: () => [] } } } },
+      { name: 'a private address', spec: { metricsServer: 'http://10.0.0.1:9090' }, context: BOUND },
+    ],
+    invalid: [
+      { name: 'a public address', spec: { metricsServer: 'http://8.8.8.8:9090' }, context: BOUND, fields: ['spec.metricsServer'], severity: 'deny' },
+      { name: 'a name that may be one', spec: { metricsServer: 'http://prom.elsewhere.test' }, context: BOUND, fields: ['spec.metricsServer'], severity: 'warn' },
     ],
   },
   'metric-secret-keys': {

@@ -1,12 +1,15 @@
-type Row = { readonly name: string; readonly kind: 'MetricTemplate' | 'AlertProvider'; readonly spec: object; readonly fields?: readonly string[]; readonly severity?: string }
+import type { RuleContext } from '#policy/rule.ts'
+
+export type ObjectRow = { readonly name: string; readonly kind: 'MetricTemplate' | 'AlertProvider'; readonly spec: object; readonly fields?: readonly string[]; readonly severity?: string; readonly context?: Partial<RuleContext> }
 
 const template = (query: string, provider: object = { type: 'prometheus', address: 'http://prometheus.test:9090' }) => ({ kind: 'MetricTemplate' as const, spec: { provider, query } })
 const alerts = (spec: object) => ({ kind: 'AlertProvider' as const, spec: { type: 'slack', ...spec } })
 const QUERY = '100 - sum(rate(r_total{workload=~"{{ target }}", code!~"5.."}[{{ interval }}])) / sum(rate(r_total{workload=~"{{ target }}"}[{{ interval }}])) * 100'
 const OK = template(QUERY)
+const BOUND = { reach: { metricHosts: [{ policy: 'base', names: ['*.signalfx.com'] }], namespaces: [] } }
 
 /** The table of every rule about MetricTemplates and AlertProviders, by id. */
-export const OBJECT_CASES: Readonly<Record<string, { readonly valid: readonly Row[]; readonly invalid: readonly Row[] }>> = {
+export const OBJECT_CASES: Readonly<Record<string, { readonly valid: readonly ObjectRow[]; readonly invalid: readonly ObjectRow[] }>> = {
   'alert-address': {
     valid: [{ name: 'a Secret', ...alerts({ secretRef: { name: 'hook' } }) }, { name: 'an address', ...alerts({ address: 'https://hooks.test' }) }],
     invalid: [
@@ -70,6 +73,13 @@ export const OBJECT_CASES: Readonly<Record<string, { readonly valid: readonly Ro
       { name: 'an address without a scheme', ...template(QUERY, { type: 'prometheus', address: 'prometheus:9090' }), fields: ['spec.provider.address'] },
       { name: 'a WebSocket', ...template(QUERY, { type: 'prometheus', address: 'wss://p.test' }), fields: ['spec.provider.address'] },
       { name: 'two at once', ...template('q', { type: 'dynatrace' }), fields: ['spec.provider.address', 'spec.provider.secretRef'] },
+    ],
+  },
+  'metric-provider-host': {
+    valid: [{ name: 'without a bound', ...template('q', { type: 'datadog', secretRef: { name: 'd' } }) }, { name: 'an allowed one', ...template('q', { type: 'splunk', address: 'https://api.eu0.signalfx.com', secretRef: { name: 's' } }), context: BOUND }],
+    invalid: [
+      { name: "a vendor's own", ...template('q', { type: 'datadog', secretRef: { name: 'd' } }), context: BOUND, fields: ['spec.provider.address'], severity: 'warn' },
+      { name: 'a public address', ...template(QUERY, { type: 'prometheus', address: 'http://8.8.8.8:9090' }), context: BOUND, fields: ['spec.provider.address'], severity: 'deny' },
     ],
   },
   'metric-provider-tls': {

@@ -102,11 +102,11 @@ export const references: Readonly<Record<string, Cases>> = {
   'cross-namespace': {
     valid: [
       { name: 'allowed', analysis: { alerts: [{ name: 'team', severity: 'error', providerRef: { name: 'team', namespace: 'platform' } }] } },
-      { name: 'its own by name', analysis: { alerts: [{ name: 'team', severity: 'error', providerRef: { name: 'team', namespace: 'shop' } }] }, context: { crossNamespaceRefs: false } },
+      { name: 'its own by name', analysis: { alerts: [{ name: 'team', severity: 'error', providerRef: { name: 'team', namespace: 'shop' } }] }, context: { reach: { metricHosts: [], namespaces: [{ policy: 'base', names: [] }] } } },
     ],
     invalid: [
-      { name: 'an AlertProvider elsewhere', analysis: { alerts: [{ name: 'team', severity: 'error', providerRef: { name: 'team', namespace: 'platform' } }] }, context: { crossNamespaceRefs: false }, fields: ['spec.analysis.alerts[0].providerRef.namespace'] },
-      { name: 'a MetricTemplate elsewhere', analysis: { metrics: [{ name: 'b', interval: '1m', thresholdRange: { max: 1 }, templateRef: { name: 'b', namespace: 'platform' } }] }, context: { crossNamespaceRefs: false }, fields: ['spec.analysis.metrics[0].templateRef.namespace'] },
+      { name: 'an AlertProvider elsewhere', analysis: { alerts: [{ name: 'team', severity: 'error', providerRef: { name: 'team', namespace: 'platform' } }] }, context: { reach: { metricHosts: [], namespaces: [{ policy: 'base', names: ['other'] }] } }, fields: ['spec.analysis.alerts[0].providerRef.namespace'] },
+      { name: 'a MetricTemplate elsewhere', analysis: { metrics: [{ name: 'b', interval: '1m', thresholdRange: { max: 1 }, templateRef: { name: 'b', namespace: 'platform' } }] }, context: { reach: { metricHosts: [], namespaces: [{ policy: 'base', names: ['other'] }] } }, fields: ['spec.analysis.metrics[0].templateRef.namespace'] },
     ],
   },
   'skip-analysis': {
