@@ -80,6 +80,8 @@ export type Agent = {
   readonly queue: Queue
 }
 
+const AT_REST: readonly string[] = ['Initialized', 'Succeeded', 'Failed']
+
 /** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
 const GATE_PREFIX = 'gate:'
 /** What events and alerts under way get at the end (ms): the Lease is not released before. */
@@ -94,6 +96,8 @@ export function createAgent(options: AgentOptions): Agent {
   const saved = createSavedStatuses(client, now)
   const timers = options.after ? { after: options.after } : {}
   const told = new Map<string, string>()
+  /** By Canary: the generation whose metric sources were looked at. */
+  const probed = new Map<string, number>()
   /** By Canary: routes that were asked for, until the status says so. */
   const unsavedRoutes = new Map<string, Routes>()
   let isLeading = false
@@ -223,14 +227,18 @@ export function createAgent(options: AgentOptions): Agent {
       rounds.forget(key)
       caches.configs.forget(key)
       told.delete(key)
+      probed.delete(key)
       unsavedRoutes.delete(key)
       return undefined
     }
     try {
+      // 0 is older than any generation: once it is initialized, its sources are asked.
+      if (['', 'Initializing'].includes(phaseIn(cached))) probed.set(key, 0)
       await gateScaler(cached, { client, caches, events })
       const wakeAt = await reconcile(key, portsOf(key))
       failing.forget(key)
       tellHindrances(key)
+      probeSources(key)
       const left = await repairClaims(cached.metadata.namespace ?? '')
       const again = left === 'more' ? 0 : wakeAt === undefined ? undefined : Math.max(0, wakeAt - now())
       return authority.isOpen(key) ? Math.min(again ?? UNJUDGED_MS, UNJUDGED_MS) : again
@@ -269,6 +277,28 @@ export function createAgent(options: AgentOptions): Agent {
     told.set(key, all)
     for (const item of found) void events.record(canary, { type: 'Warning', ...item })
   }
+
+  /**
+   * A metric source that cannot be asked is told when a Canary is initialized and when it is edited at rest, not when the first release is held by it. Nobody
+   * waits for the answer. What an agent finds at its start is not asked: thousands of Canaries would ask at once.
+   */
+  function probeSources(key: string): void {
+    const cached = caches.canary(key)
+    if (!cached || !AT_REST.includes(phaseIn(cached))) return
+    const { generation = 0 } = cached.metadata
+    const before = probed.get(key)
+    probed.set(key, generation)
+    if (before === undefined || before === generation) return
+    void tellUnavailable(policies.governed(cached))
+  }
+
+  async function tellUnavailable(canary: Canary): Promise<void> {
+    for (const { metric, reason } of await measuring.probe(canary, trafficProviderFor(canary, options.defaultProvider).name)) {
+      void events.record(canary, { type: 'Warning', reason: 'CanaryMetricUnavailable', message: `Metric ${metric} cannot be asked: ${reason}. A rollout is held until it can.` })
+    }
+  }
+
+  const phaseIn = (cached: Canary): string => saved.current(cached).status?.phase ?? ''
 
   const queue = createQueue({ work, log, now, ...timers, ...(options.onWorked ? { onWorked: options.onWorked } : {}) })
 

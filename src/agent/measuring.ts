@@ -24,6 +24,11 @@ import type { Check, Seen } from '#rollout/decision.ts'
 export type Measuring = {
   /** One round of checks: every metric asked at once, each with its own deadline. Never rejects. */
   measure(canary: Canary, seen: Seen, provider: string): Promise<Check>
+  /**
+   * Asks every source outside once, before anything depends on it: what keeps a metric from being asked, by the metric. No data is none of that: nothing
+   * serves yet. Never rejects.
+   */
+  probe(canary: Canary, provider: string): Promise<readonly { readonly metric: string; readonly reason: string }[]>
 }
 
 export type MeasuringOptions = {
@@ -136,16 +141,29 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     }, FIXED_HOSTS.includes(type) ? http : httpFor([canary.metadata.namespace, namespace]), signal)
   }
 
+  /** As `measureOne`; what is broken of ours is told as a source that cannot be asked. */
+  const measureSafely = (canary: Canary, metric: CanaryMetric, provider: string, signal: AbortSignal): Promise<Asked> =>
+    measureOne(canary, metric, provider, signal).catch((err: unknown) => {
+      log.error({ err, metric: metric.name }, 'metric query failed')
+      return { measurement: unavailable(err instanceof Error ? err.message : 'query failed'), spec: { name: metric.name, kind: 'other' }, origin: { kind: 'inline' } } satisfies Asked
+    })
+
   return {
+    async probe(canary, provider) {
+      const signal = AbortSignal.timeout(CHECK_DEADLINE_MS)
+      const found = await Promise.all((canary.spec.analysis.metrics ?? []).map(async (metric) => {
+        const { measurement, origin } = await measureSafely(canary, metric, provider, signal)
+        return measurement.kind === 'unavailable' && origin.kind !== 'embedded' ? [{ metric: metric.name, reason: measurement.reason }] : []
+      }))
+      return found.flat()
+    },
+
     async measure(canary, seen, provider) {
       const signal = AbortSignal.timeout(CHECK_DEADLINE_MS)
       const subject = { name: seen.name, namespace: seen.namespace }
       const target = { name: seen.spec.targetRef.name, namespace: seen.namespace }
       const metrics = await Promise.all((canary.spec.analysis.metrics ?? []).map(async (metric): Promise<CheckedMetric> => {
-        const asked = await measureOne(canary, metric, provider, signal).catch((err: unknown) => {
-          log.error({ err, metric: metric.name }, 'metric query failed')
-          return { measurement: unavailable(err instanceof Error ? err.message : 'query failed'), spec: { name: metric.name, kind: 'other' }, origin: { kind: 'inline' } } satisfies Asked
-        })
+        const asked = await measureSafely(canary, metric, provider, signal)
         const { measurement, spec, origin } = asked
         const checked = checkMetric(spec, measurement, subject)
         if (checked.failure !== undefined) return await explain(canary, metric, { ...checked, failure: checked.failure }, asked, subject)

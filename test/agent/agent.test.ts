@@ -22,6 +22,27 @@ test('a Canary for a serving target: the primary takes over, then the target giv
   t.same(world.reasons(), ['CanaryInitialized'])
 })
 
+test('a metrics server that cannot be asked is told when the Canary is initialized or edited, not when an agent starts', async (t) => {
+  const world = createWorld()
+  world.metrics.prometheus = () => 'down'
+  world.fake.seed(...cart(), canary(judged))
+  await world.start()
+  await world.run()
+  const told = () => world.events().filter((event) => event.startsWith('CanaryMetricUnavailable'))
+  t.equal(world.status().phase, 'Initialized')
+  t.match(told(), [/^CanaryMetricUnavailable: Metric request-success-rate cannot be asked: .*ECONNREFUSED.* A rollout is held until it can\.$/])
+  const { length } = world.metrics.requests
+  world.crash()
+  await world.start()
+  await world.run()
+  t.equal(world.metrics.requests.length, length, 'nobody is asked again')
+  world.metrics.prometheus = () => 100
+  world.edit('Canary', 'cart', (object) => ({ ...object, spec: { ...object.spec, analysis: { ...object.spec.analysis, threshold: 7 } } }))
+  await world.run()
+  t.equal(world.metrics.requests.length, length + 1)
+  t.equal(told().length, 1)
+})
+
 test('a primary that never gets ready leaves the target as it was, and the Canary says why', async (t) => {
   const world = createWorld({ isStarting: (_, owner) => !owner.startsWith('cart-primary') })
   world.fake.seed(...cart(), canary({ spec: { progressDeadlineSeconds: 60 } }))

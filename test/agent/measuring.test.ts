@@ -19,7 +19,12 @@ const ENFORCED: Partial<CanarySpec> = { gate: { judge: { mode: 'enforce' } } }
 
 type Scene = { readonly answer?: number | 'none' | 'down' | 'garbage'; readonly server?: 'none'; readonly templates?: Readonly<Record<string, MetricTemplate['spec']>>; readonly embedded?: Measurement; readonly primary?: Measurement; readonly badPod?: string; readonly spec?: Partial<CanarySpec>; readonly provider?: string; readonly reach?: Readonly<Record<string, Partial<Reach>>> }
 
-async function measured(metrics: readonly CanaryMetric[], { answer = 100, server, templates = {}, embedded, primary, badPod, spec = {}, provider = 'traefik', reach }: Scene = {}) {
+async function measured(metrics: readonly CanaryMetric[], scene: Scene = {}) {
+  const { measuring, object, provider, queries, lines } = made(metrics, scene)
+  return { ...await measuring.measure(object, { name: 'cart', namespace: 'shop', spec: object.spec } as Seen, provider), queries, lines }
+}
+
+function made(metrics: readonly CanaryMetric[], { answer = 100, server, templates = {}, embedded, primary, badPod, spec = {}, provider = 'traefik', reach }: Scene = {}) {
   const queries: string[] = []
   const http: Http = async ({ url, privateOnly }) => {
     queries.push(`${new URL(url).origin} ${new URL(url).searchParams.get('query')}${privateOnly === undefined ? '' : ` (private only: ${privateOnly})`}`)
@@ -34,8 +39,7 @@ async function measured(metrics: readonly CanaryMetric[], { answer = 100, server
     caches: { metricTemplate: (namespace: string, name: string) => templates[`${namespace}/${name}`] && { spec: templates[`${namespace}/${name}`] } } as unknown as Caches,
     vigil: { measure: (_key: string, _metric: string, arm: string) => (arm === 'primary' ? primary : embedded), badPod: (_key: string, _seconds: number, slowerThanMs?: number) => badPod && `${badPod}${slowerThanMs === undefined ? '' : ` ${slowerThanMs}`}` } as unknown as Vigil,
   })
-  const check = await measuring.measure(object, { name: 'cart', namespace: 'shop', spec: object.spec } as Seen, provider)
-  return { ...check, queries, lines }
+  return { measuring, object, provider, queries, lines }
 }
 
 const rows: readonly { readonly name: string; readonly metric: CanaryMetric; readonly scene?: Scene; readonly then: object; readonly query?: RegExp }[] = [
@@ -83,6 +87,19 @@ for (const { name, metric, scene, then, query } of reaches) test(`reach: ${name}
   const { metrics, queries } = await measured([metric], scene)
   t.match(metrics[0], then)
   if (query) t.match(queries[0], query)
+})
+
+const probes: readonly { readonly name: string; readonly scene: Scene; readonly gives: readonly object[] }[] = [
+  { name: 'says what cannot be asked, and of which metric', scene: { templates: MINE, answer: 'down' }, gives: [{ metric: 'request-success-rate', reason: /ECONNREFUSED/ }, { metric: 'x', reason: /ECONNREFUSED/ }] },
+  { name: 'says what is missing', scene: {}, gives: [{ metric: 'x', reason: /mine\.platform error: not found/ }] },
+  { name: 'has nothing against no data, or a value out of bounds', scene: { templates: MINE, answer: 'none' }, gives: [] },
+  { name: 'waits for no pods', scene: { templates: MINE, server: 'none' }, gives: [] },
+]
+for (const { name, scene, gives } of probes) test(`the probe ${name}`, async (t) => {
+  const { measuring, object, provider } = made([success, theirs], scene)
+  const found = await measuring.probe(object, provider)
+  t.match(found, gives)
+  t.equal(found.length, gives.length)
 })
 
 test('metrics are asked independently: one that fails keeps none from being judged', async (t) => {
