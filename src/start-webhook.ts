@@ -14,6 +14,7 @@ import type { Runtime } from '#main.ts'
 import { clusterConfigOf, readDefaults } from '#settings.ts'
 import { GATE_API_VERSION } from '#policy/annotations.ts'
 import { gatedSpec } from '#policy/defaults.ts'
+import { renderFault } from '#metrics/canary-query.ts'
 import { createGoverning } from '#policy/governing.ts'
 import { capabilities } from '#traffic/registry.ts'
 
@@ -68,7 +69,7 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
     },
     objects,
     ruleContext: (namespace, canary) => ({
-      defaultProvider, providers: capabilities,
+      defaultProvider, providers: capabilities, renderFault,
       cluster: {
         objects,
         target: canary?.spec.targetRef.kind === 'Deployment' ? reflectors.Deployment.get(`${namespace}/${canary.spec.targetRef.name}`) as Workload | undefined : undefined,

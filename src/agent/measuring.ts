@@ -15,9 +15,9 @@ import { judgeMode } from '#judge/settings.ts'
 import { builtinKind, checkMetric, missingText, type MetricOrigin, type MetricSpec, type Subject } from '#metrics/check.ts'
 import { prometheus } from '#metrics/prometheus.ts'
 import { unavailable, type MetricAddress, type Wait } from '#metrics/provider.ts'
-import type { QueryLanguage } from '#metrics/query-language.ts'
-import { createMetricProviders, queryLanguage } from '#metrics/registry.ts'
-import { parseTemplate, renderTemplate, type TemplateValues } from '#metrics/template.ts'
+import { DEFAULT_WINDOW, refsOf, renderQuery } from '#metrics/canary-query.ts'
+import { queryLanguage } from '#metrics/query-language.ts'
+import { createMetricProviders } from '#metrics/registry.ts'
 import { boundOfHost, boundOfNamespace, type Reach } from '#policy/reach.ts'
 import type { Check, Seen } from '#rollout/decision.ts'
 
@@ -47,7 +47,6 @@ export type MeasuringOptions = {
 
 /** All of one round's answers arrive within this time, or count as unavailable (ms). No source's own deadline is longer. */
 const CHECK_DEADLINE_MS = 16_000
-const DEFAULT_WINDOW = '1m'
 const DEFAULT_WINDOW_MS = 60_000
 
 /** Types that ask where their cloud is, whatever the template says. */
@@ -118,8 +117,8 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     const url = server(canary)
     if (!metric.query) return unavailable('no usable metrics template and query were configured')
     if (!url) return unavailable('no metrics server is configured: set spec.metricsServer, or the agent\'s METRICS_SERVER')
-    const rendered = render(metric.query, canary, metric, 'promql')
-    return 'error' in rendered ? unavailable(`query render error: ${rendered.error}`) : prometheus.query(rendered.text, addressOf(url, metric), serverHttp(canary), signal)
+    const rendered = renderQuery(metric.query, canary, metric, 'promql')
+    return rendered.error !== undefined ? unavailable(`query render error: ${rendered.error}`) : prometheus.query(rendered.text, addressOf(url, metric), serverHttp(canary), signal)
   }
 
   async function askTemplate(canary: Canary, metric: CanaryMetric, signal: AbortSignal): Promise<Measurement> {
@@ -131,8 +130,8 @@ export function createMeasuring(options: MeasuringOptions): Measuring {
     const type = template.spec.provider.type
     const provider = providers.find((known) => known.type === type)
     if (!provider) return unavailable(`Metric template ${name}.${namespace} provider ${type} error: not supported; use one of ${providers.map((known) => known.type).join(', ')}`)
-    const rendered = render(template.spec.query, canary, metric, queryLanguage(type))
-    if ('error' in rendered) return unavailable(`Metric template ${name}.${namespace} query render error: ${rendered.error}`)
+    const rendered = renderQuery(template.spec.query, canary, metric, queryLanguage(type))
+    if (rendered.error !== undefined) return unavailable(`Metric template ${name}.${namespace} query render error: ${rendered.error}`)
     const { address, headers, region, insecureSkipVerify, secretRef } = template.spec.provider
     const secret = secretRef ? await readSecret(options.client, namespace, secretRef.name, signal) : undefined
     if (secret && 'reason' in secret) return unavailable(`Metric template ${name}.${namespace} ${secret.reason}`)
@@ -182,19 +181,3 @@ const windowOf = (metric: CanaryMetric): number => (parseDuration(metric.interva
 
 const bounds = ({ min, max }: { readonly min?: number | undefined; readonly max?: number | undefined }) =>
   ({ ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) })
-
-const refsOf = (canary: Canary) => ({
-  ingress: canary.spec.ingressRef?.name ?? canary.spec.targetRef.name,
-  route: canary.spec.routeRef?.name ?? canary.spec.targetRef.name,
-})
-
-function render(query: string, canary: Canary, metric: CanaryMetric, language: QueryLanguage): { text: string } | { error: string } {
-  const parsed = parseTemplate(query)
-  if (!parsed.template) return { error: (parsed.errors ?? []).join('; ') }
-  const values: TemplateValues = {
-    name: canary.metadata.name, namespace: canary.metadata.namespace ?? '', target: canary.spec.targetRef.name, service: apexName(canary),
-    ...refsOf(canary), interval: metric.interval ?? DEFAULT_WINDOW, variables: metric.templateVariables ?? {}, language,
-  }
-  const rendered = renderTemplate(parsed.template, values)
-  return rendered.error === undefined ? { text: rendered.text } : { error: rendered.error }
-}

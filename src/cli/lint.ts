@@ -10,6 +10,7 @@ import { CanaryPolicySpec, ClusterCanaryPolicySpec, type CanaryPolicy, type Clus
 import { isRecord } from '#cli/input.ts'
 import { LINT_FORMATS, renderReport, type LintFinding, type LintFormat, type LintReport } from '#cli/lint-report.ts'
 import { readCluster, readManifests, runManifestCommand, type Fault, type ManifestIo, type Source } from '#cli/manifests.ts'
+import { renderFault } from '#metrics/canary-query.ts'
 import { GATE_API_VERSION } from '#policy/annotations.ts'
 import { hasStumbled } from '#policy/attempt.ts'
 import { effectivePolicy } from '#policy/effective.ts'
@@ -180,7 +181,7 @@ function contextFor(object: KubeObject, { known, stored, options: { defaultProvi
   const target = isRecord(object['spec']) ? object['spec']['targetRef'] : undefined
   const old = object.kind === 'Canary' ? find(stored, { kind: 'Canary', name: object.metadata.name, namespace }) as Canary | undefined : undefined
   return {
-    defaultProvider, providers, isOffline: !cluster,
+    defaultProvider, providers, renderFault, isOffline: !cluster,
     // Of a Canary that is stored as it stands there is nothing to compare.
     ...(old && old !== object ? { old } : {}),
     cluster: {

@@ -9,6 +9,7 @@ import { readCluster, readManifests, runManifestCommand, type ManifestIo } from 
 import { GATE_API_VERSION } from '#policy/annotations.ts'
 import { effectivePolicy, isGatedBy, type EffectivePolicy } from '#policy/effective.ts'
 import { findingText } from '#policy/evaluate.ts'
+import { renderFault } from '#metrics/canary-query.ts'
 import { findingsUnder } from '#policy/findings-under.ts'
 import type { Allowed } from '#policy/reach.ts'
 import { frozenBy } from '#policy/freeze.ts'
@@ -123,5 +124,5 @@ const freezeInWords = (policy: EffectivePolicy, now: number): readonly string[] 
 /** What admission would say of it, as far as it can be said without the objects that it names. */
 function findingsOn(canary: Canary, policy: EffectivePolicy, now: number): readonly string[] {
   const subject = { namespace: canary.metadata.namespace ?? '', canary: canary.metadata.name }
-  return findingsUnder(policy, canary, { providers: capabilities }, subject, now).map((finding) => `${finding.severity}: ${findingText(finding)}`)
+  return findingsUnder(policy, canary, { providers: capabilities, renderFault }, subject, now).map((finding) => `${finding.severity}: ${findingText(finding)}`)
 }

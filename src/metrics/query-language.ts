@@ -1,5 +1,7 @@
 /** The languages of queries, as far as is needed so that a value which is put into one cannot change its shape. */
 
+import type { MetricProviderType } from '#api/metric-template.ts'
+
 /** Where in a query a value lands: in a string of this quote, in a comment, or between tokens. */
 export type Context = '"' | "'" | '`' | 'comment' | ''
 
@@ -66,6 +68,14 @@ const LANGUAGES = {
 } as const satisfies Readonly<Record<string, Language>>
 
 export type QueryLanguage = keyof typeof LANGUAGES
+
+const SPOKEN: Readonly<Record<MetricProviderType, QueryLanguage>> = {
+  prometheus: 'promql', influxdb: 'flux', newrelic: 'nrql', stackdriver: 'mql', splunk: 'signalflow', datadog: 'selector', dynatrace: 'selector',
+  cloudwatch: 'json', graphite: 'query-string', keptn: 'path', externalmetrics: 'path',
+}
+
+/** The language of a provider's queries. */
+export const queryLanguage = (type: MetricProviderType): QueryLanguage => SPOKEN[type]
 
 const isQuote = (char: string | undefined, { quotes }: Language): char is '"' | "'" | '`' => char !== undefined && quotes.includes(char)
 

@@ -1,6 +1,5 @@
 /** All metric providers. A new one is a file and a line here. */
 
-import type { MetricProviderType } from '#api/metric-template.ts'
 import { createCloudwatch } from '#metrics/cloudwatch.ts'
 import { datadog } from '#metrics/datadog.ts'
 import { dynatrace } from '#metrics/dynatrace.ts'
@@ -11,7 +10,6 @@ import { createKeptn } from '#metrics/keptn.ts'
 import { newrelic } from '#metrics/newrelic.ts'
 import { prometheus } from '#metrics/prometheus.ts'
 import type { ClusterApi, MetricProvider, Wait } from '#metrics/provider.ts'
-import type { QueryLanguage } from '#metrics/query-language.ts'
 import { splunk } from '#metrics/splunk.ts'
 import { createStackdriver } from '#metrics/stackdriver.ts'
 
@@ -21,11 +19,3 @@ export type MetricPorts = { readonly cluster: ClusterApi; readonly wait: Wait }
 export const createMetricProviders = (ports: MetricPorts): readonly MetricProvider[] => [
   prometheus, createCloudwatch(), datadog, dynatrace, createExternalMetrics(ports), graphite, influxdb, createKeptn(ports), newrelic, splunk, createStackdriver(),
 ]
-
-const LANGUAGES: Readonly<Record<MetricProviderType, QueryLanguage>> = {
-  prometheus: 'promql', influxdb: 'flux', newrelic: 'nrql', stackdriver: 'mql', splunk: 'signalflow', datadog: 'selector', dynatrace: 'selector',
-  cloudwatch: 'json', graphite: 'query-string', keptn: 'path', externalmetrics: 'path',
-}
-
-/** How a provider's queries are read when values are put into them. */
-export const queryLanguage = (type: MetricProviderType): QueryLanguage => LANGUAGES[type]

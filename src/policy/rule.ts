@@ -1,4 +1,5 @@
-import type { Canary } from '#api/canary.ts'
+import type { Canary, CanaryMetric } from '#api/canary.ts'
+import type { MetricProviderType } from '#api/metric-template.ts'
 import type { Reach } from '#policy/reach.ts'
 import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
 
@@ -49,6 +50,8 @@ export type RuleContext = {
   readonly production?: boolean
   /** How far the policies let it reach; without any bound when left out. */
   readonly reach?: Reach
+  /** Why a query cannot be made of its template and this metric's values, by the metric client; nothing is said when left out. */
+  renderFault?(query: string, provider: MetricProviderType, canary: Canary, metric: CanaryMetric): string | undefined
   /** Metrics that need neither query nor template; Flagger's two and `error-rate` when left out. */
   readonly builtinMetrics?: readonly string[]
 }

@@ -6,9 +6,10 @@ import type { Rule } from '#policy/rule.ts'
 export const metricTemplateVariables: Rule = {
   id: 'metric-template-variables',
   default: 'deny',
-  why: 'A variable that a query uses and nobody gives fails every check.',
+  why: 'A query without one of its variables, or with a value that would change what it asks, is never sent: every run is held.',
   covers: ['10.12'],
-  check({ metadata, spec: { analysis } }, { cluster }) {
+  check(canary, { cluster, renderFault }) {
+    const { metadata, spec: { analysis } } = canary
     return (analysis.metrics ?? []).flatMap((metric, i) => {
       const { templateRef, templateVariables = {} } = metric
       const namespace = templateRef?.namespace ?? metadata.namespace
@@ -17,7 +18,12 @@ export const metricTemplateVariables: Rule = {
         : undefined
       const query = template?.spec.query ?? metric.query
       if (query === undefined) return []
-      const missing = templateFacts(query).variables.filter((name) => !Object.hasOwn(templateVariables, name))
+      const { variables, faults, unknown } = templateFacts(query)
+      const missing = variables.filter((name) => !Object.hasOwn(templateVariables, name))
+      const fault = missing.length + faults.length + unknown.length === 0 ? renderFault?.(query, template?.spec.provider.type ?? 'prometheus', canary, metric) : undefined
+      if (fault !== undefined) {
+        return [{ field: `spec.analysis.metrics[${i}].templateVariables`, message: `the query of ${metric.name} cannot be made of them: ${fault}`, fix: 'use plain names and numbers, or have the query put the value into quotes' }]
+      }
       return missing.map((name) => ({
         field: `spec.analysis.metrics[${i}].templateVariables`,
         message: `${name} is missing, and the query of ${metric.name} uses {{ variables.${name} }}`,

@@ -1,4 +1,5 @@
 import type { Canary } from '#api/canary.ts'
+import { renderFault } from '#metrics/canary-query.ts'
 import { canaryOf, clusterOf, objectOf, type Cases } from '../canaries.ts'
 
 const metrics = (...list: object[]) => ({ metrics: list })
@@ -142,10 +143,12 @@ export const metricCases: Readonly<Record<string, Cases>> = {
     valid: [
       { name: 'all given', analysis: own({ templateRef, templateVariables: { job: 'cart' } }), context: { cluster: clusterOf([template('up{job="{{ variables.job }}"}')]) } },
       { name: 'offline nobody knows', analysis: own({ templateRef }) },
+      { name: 'a dashed name where the language has them', analysis: own({ templateRef, templateVariables: { service: 'a-b' } }), context: { renderFault, cluster: clusterOf([template('avg:x{service:{{ variables.service }}}', { type: 'datadog' })]) } },
     ],
     invalid: [
       { name: 'one missing', analysis: own({ templateRef }), context: { cluster: clusterOf([template('up{job="{{ variables.job }}"}')]) }, fields: ['spec.analysis.metrics[0].templateVariables'] },
       { name: 'one missing by index', analysis: own({ templateRef }), context: { cluster: clusterOf([template('up{job="{{ index variables "job" }}"}')]) }, fields: ['spec.analysis.metrics[0].templateVariables'] },
+      { name: 'a value that would change the query', analysis: own({ templateRef, templateVariables: { limit: '0 or vector(1)' } }), context: { renderFault, cluster: clusterOf([template('up > {{ variables.limit }}')]) }, fields: ['spec.analysis.metrics[0].templateVariables'] },
       { name: 'one missing in an inline query', analysis: own({ query: 'up{job="{{ variables.job }}"}' }), fields: ['spec.analysis.metrics[0].templateVariables'] },
     ],
   },
