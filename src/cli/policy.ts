@@ -6,14 +6,14 @@ import { COMMANDS, FLAGGER_API_VERSION, GATE_ENABLED, LABEL_GATE } from '#api/na
 import { splitKey, type KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
 import { readCluster, readManifests, runManifestCommand, type ManifestIo } from '#cli/manifests.ts'
+import { renderFault } from '#metrics/canary-query.ts'
 import { GATE_API_VERSION } from '#policy/annotations.ts'
 import { effectivePolicy, isGatedBy, type EffectivePolicy } from '#policy/effective.ts'
 import { findingText } from '#policy/evaluate.ts'
-import { renderFault } from '#metrics/canary-query.ts'
 import { findingsUnder } from '#policy/findings-under.ts'
-import type { Allowed } from '#policy/reach.ts'
 import { frozenBy } from '#policy/freeze.ts'
 import { severityOfWindow } from '#policy/holds.ts'
+import type { Allowed } from '#policy/reach.ts'
 import { capabilities } from '#traffic/registry.ts'
 
 /** `kubectl canary policy explain deployment/cart`: what holds for one workload, and which policies say so. */
