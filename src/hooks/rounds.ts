@@ -7,7 +7,7 @@ import type { HookAnswer, HookPorts, HookSubject, HookType } from '#hooks/call.t
 export type HookRound = {
   /** The Canary: `namespace/name`. */
   readonly key: string
-  /** Tells this round from the one before: another id is another round. */
+  /** Tells this round from the one before: another id is another round, and so is another list. */
   readonly id: string
   readonly type: HookType
   readonly hooks: readonly CanaryWebhook[]
@@ -34,7 +34,7 @@ export type HookRoundsOptions = HookPorts & {
 
 const MAX_RUNNING = 64
 
-type Slot = { readonly id: string; readonly stop: AbortController; answers: readonly HookAnswer[] | undefined }
+type Slot = { readonly id: string; readonly list: string; readonly stop: AbortController; answers: readonly HookAnswer[] | undefined }
 
 export function createHookRounds({ onDone, maxRunning = MAX_RUNNING, ...ports }: HookRoundsOptions): HookRounds {
   const slots = new Map<string, Map<HookType, Slot>>()
@@ -65,9 +65,11 @@ export function createHookRounds({ onDone, maxRunning = MAX_RUNNING, ...ports }:
       const ofCanary = slots.get(round.key) ?? new Map<HookType, Slot>()
       slots.set(round.key, ofCanary)
       const known = ofCanary.get(round.type)
-      if (known?.id === round.id) return known.answers
+      // The answers of a list do not fit an edited one.
+      const list = JSON.stringify(round.hooks)
+      if (known?.id === round.id && known.list === list) return known.answers
       known?.stop.abort()
-      const slot: Slot = { id: round.id, stop: new AbortController(), answers: undefined }
+      const slot: Slot = { id: round.id, list, stop: new AbortController(), answers: undefined }
       ofCanary.set(round.type, slot)
       const done = run(round, slot).finally(() => { underWay.delete(done) })
       underWay.add(done)

@@ -1,5 +1,5 @@
 import type { CanaryStatus, CanaryWebhook, HookType, Phase } from '#api/canary.ts'
-import type { Decision, HookCall, News, Seen } from '#rollout/decision.ts'
+import type { Decision, HookAnswer, HookCall, News, Seen } from '#rollout/decision.ts'
 import { canaryOf, normal, warning } from '#rollout/status.ts'
 
 /** The hooks of one type in list order, by Flagger's rules: the first failure ends the list. */
@@ -16,10 +16,15 @@ export const hooksOf = (seen: Pick<Seen, 'spec'>, type: HookType): readonly Cana
 /** Where nobody can ask hooks, there are none. */
 const askable = (seen: Seen, type: HookType): readonly CanaryWebhook[] => (seen.hooks === undefined ? [] : hooksOf(seen, type))
 
+/** Each hook with its answer, if there is one yet. Answers come in list order, and two hooks may have one name: the place tells them apart. */
+function asked(seen: Seen, type: HookType): readonly { readonly hook: CanaryWebhook; readonly answer: HookAnswer | undefined }[] {
+  const answers = (seen.hooks ?? []).filter((answer) => answer.type === type)
+  return askable(seen, type).map((hook, place) => ({ hook, answer: answers[place]?.name === hook.name ? answers[place] : undefined }))
+}
+
 export function consult(seen: Seen, type: HookType, phase: Phase): Consulted {
   const news: News[] = []
-  for (const hook of askable(seen, type)) {
-    const answer = seen.hooks?.find((found) => found.name === hook.name && found.type === type)
+  for (const { hook, answer } of asked(seen, type)) {
     if (!answer) return { kind: 'pending', asks: [{ name: hook.name, type, phase }] }
     if (!answer.ok) return { kind: 'failed', hook, message: answer.message, news }
     // A `rollout` hook that passes is no news.
@@ -44,8 +49,7 @@ export type RollbackSignal =
 
 export function consultRollback(seen: Seen, phase: Phase): RollbackSignal {
   const news: News[] = []
-  for (const { name } of askable(seen, 'rollback')) {
-    const answer = seen.hooks?.find((found) => found.name === name && found.type === 'rollback')
+  for (const { hook: { name }, answer } of asked(seen, 'rollback')) {
     if (!answer) return { kind: 'pending', asks: [{ name, type: 'rollback', phase }] }
     if (answer.ok) return { kind: 'rollBack', news: [...news, warning('HookRollback', `Rollback check ${name} passed`)] }
     news.push(normal('HookNotSignaling', `Rollback hook ${name} not signaling a rollback`))

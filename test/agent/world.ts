@@ -75,6 +75,8 @@ export type WorldOptions = {
   readonly podStartMs?: number
   /** This agent's share; all when left out. */
   readonly leads?: (key: string) => boolean
+  /** Receivers of hooks: whatever is sent to the host `hooks`. */
+  readonly hooks?: Http
   /** Whether pods of an image get ready. */
   readonly isStarting?: (image: string, owner: string) => boolean
 }
@@ -122,9 +124,11 @@ export function createWorld(options: WorldOptions = {}): World {
   let drawn = 0
   const random = (): number => ((drawn += 0.381_966) % 1)
 
-  const http: Http = async ({ url }) => {
-    metrics.requests.push(url)
+  const http: Http = async (request, signal) => {
+    const { url } = request
     const { pathname, searchParams, hostname } = new URL(url)
+    if (options.hooks && hostname === 'hooks') return await options.hooks(request, signal)
+    metrics.requests.push(url)
     if (pathname.endsWith('/api/v1/query')) {
       const answer = metrics.prometheus(searchParams.get('query') ?? '')
       if (answer === 'down') throw new Error('connect ECONNREFUSED')
