@@ -115,7 +115,7 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   if (step?.hold && before.gate?.released !== index) {
     return answered(stayOnce(passed, warning('CanaryHeld', `Halt ${canaryOf(seen)} advancement at weight ${step.weight}: waiting for canarygate.dev/resume`, 'warn')))
   }
-  if (plan.strategy === 'weighted' && !step?.mirror) {
+  if (plan.strategy === 'weighted' && !step?.mirror && phaseOf(before) !== 'WaitingPromotion') {
     const increase = consult(seen, 'confirm-traffic-increase', 'Progressing')
     if (increase.kind === 'pending') return { status: before, effects: [], news: [], wakeAt: undefined, asks: increase.asks }
     if (increase.kind === 'failed') {
