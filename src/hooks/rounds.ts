@@ -20,7 +20,9 @@ export type HookRounds = {
    * The first asking starts it, and gives up an older one of the same type. `onDone` tells when to ask again.
    */
   ask(round: HookRound): readonly HookAnswer[] | undefined
-  /** The Canary is gone, or its run: what is under way is given up. */
+  /** Gives up the rounds of a Canary whose id is no longer this one: nobody waits for their answers. */
+  keep(key: string, idOf: (type: HookType) => string): void
+  /** The Canary is gone: what is under way is given up. */
   forget(key: string): void
   /** Gives up what is under way, and resolves when nothing is. */
   close(): Promise<void>
@@ -74,6 +76,14 @@ export function createHookRounds({ onDone, maxRunning = MAX_RUNNING, ...ports }:
       const done = run(round, slot).finally(() => { underWay.delete(done) })
       underWay.add(done)
       return undefined
+    },
+    keep(key, idOf) {
+      const ofCanary = slots.get(key)
+      for (const [type, { id, stop }] of ofCanary ?? []) {
+        if (id === idOf(type)) continue
+        stop.abort()
+        ofCanary?.delete(type)
+      }
     },
     forget(key) {
       for (const { stop } of slots.get(key)?.values() ?? []) stop.abort()

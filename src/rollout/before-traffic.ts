@@ -2,14 +2,14 @@ import type { CanaryStatus } from '#api/canary.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
 import { advance, planFor } from '#rollout/advancing.ts'
 import { keepBaseline, releaseBaseline, startingBaseline } from '#rollout/baseline.ts'
-import type { Decision, Effect, News, Seen, TargetSeen } from '#rollout/decision.ts'
+import type { Decision, Effect, HookCall, News, Seen, TargetSeen } from '#rollout/decision.ts'
 import { consult, consultRollback, hasHooks, hookFailed, told, toldOf } from '#rollout/hooks.ts'
 import { plus } from '#rollout/keeping.ts'
 import { excessOf, type Plan } from '#rollout/plan.ts'
 import { promote } from '#rollout/promoting.ts'
 import { rollBack } from '#rollout/rolling-back.ts'
 import { canaryReplicas, isCanaryScaled, route, servedAs } from '#rollout/routing.ts'
-import { canaryOf, earlier, heldBy, normal, notReady, OBSERVATION_LAG_MS, once, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, earlier, heldBy, normal, notReady, OBSERVATION_LAG_MS, once, phaseOf, primaryOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
 
 /** Between "the address is ready" and the first weight on it (milliseconds): routers merge endpoint news within about 100 ms. */
 const ENDPOINT_GRACE_MS = 300
@@ -19,18 +19,23 @@ export function beforeTraffic(before: CanaryStatus, seen: Seen, target: TargetSe
   const polled = pollRollback(before, seen, now)
   if ('decision' in polled) return polled.decision
   const decision = bringUp(polled.status, seen, target, now)
+  if ('asks' in polled) {
+    // Pods start, and fail, while the hooks take their time; only what comes after waits for their answer.
+    const isBefore = phaseOf(decision.status) === 'Failed' || (phaseOf(decision.status) === 'Progressing' && (decision.status.gate?.step ?? -1) < 0)
+    return isBefore ? { ...decision, asks: polled.asks } : { status: before, effects: [], news: [], wakeAt: undefined, asks: polled.asks }
+  }
   return told(polled.wakeAt === undefined ? decision : { ...decision, wakeAt: earlier(decision.wakeAt, polled.wakeAt) }, polled.news)
 }
 
 /** `rollback` hooks are asked once an interval from the start on: pods that never get ready must not keep anybody from giving up. */
 function pollRollback(before: CanaryStatus, seen: Seen, now: number):
-  { readonly decision: Decision } | { readonly status: CanaryStatus; readonly news: readonly News[]; readonly wakeAt: number | undefined } {
+  { readonly decision: Decision } | { readonly status: CanaryStatus; readonly asks: readonly HookCall[] } | { readonly status: CanaryStatus; readonly news: readonly News[]; readonly wakeAt: number | undefined } {
   if (!hasHooks(seen, 'rollback')) return { status: before, news: [], wakeAt: undefined }
   const { intervalMs } = planFor(seen)
   const dueAt = (timeOf(before.gate?.hooksAt) ?? now - intervalMs) + intervalMs
   if (now < dueAt) return { status: before, news: [], wakeAt: dueAt }
   const signal = consultRollback(seen, 'Progressing')
-  if (signal.kind === 'pending') return { decision: { status: before, effects: [], news: [], wakeAt: undefined, asks: signal.asks } }
+  if (signal.kind === 'pending') return { status: before, asks: signal.asks }
   if (signal.kind === 'rollBack') return { decision: told(rollBack(before, seen, now, { message: 'manual webhook invoked', isManual: true }), signal.news) }
   return { status: withGate(before, { hooksAt: timestamp(now) }), news: signal.news, wakeAt: now + intervalMs }
 }
