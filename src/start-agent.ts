@@ -24,6 +24,9 @@ const DEFAULT_QPS = 400
 /** How many at once after a quiet time, in seconds' worth of requests. */
 const BURST_SECONDS = 2
 
+/** Everybody's hooks go to one load tester, and some take a minute to answer: none is to spend its time waiting for a connection. */
+const HOOK_CONNECTIONS = 1_000
+
 /** Runs the agent until it is told to stop, or until it lost a Lease: then another leads, and this one starts afresh. */
 export async function startAgent({ env, log, now, monotonic, random, stopping }: Runtime): Promise<void> {
   // It keeps much and computes little: V8 is to collect before it grows. What the first lists leave behind is never collected otherwise, since an
@@ -39,12 +42,13 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   const qps = positiveOf(env, 'API_QPS', DEFAULT_QPS)
   const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps, burst: qps * BURST_SECONDS, now: monotonic, random, onRequest: telemetry.onRequest })
   const { http, through, close } = createHttp()
+  const hooks = createHttp({ connections: HOOK_CONNECTIONS })
   const lost = new AbortController()
   const count = Number(env['SHARDS'] ?? '1')
   const settle = { trustMs: durationOf(env, 'CERTIFICATE_TRUST_SETTLES', SETTLE_TIMES.trustMs), leafMs: durationOf(env, 'CERTIFICATE_LEAF_SETTLES', SETTLE_TIMES.leafMs) }
 
   const agent = createAgent({
-    client, http, httpThrough: through, telemetry, log, now, random,
+    client, http, httpForHooks: hooks.http, httpThrough: through, telemetry, log, now, random,
     events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
     defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
     metricsServer: env['METRICS_SERVER'],
@@ -87,7 +91,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   certificates.stop()
   await agent.stop(DRAIN_MS)
   await shards.stop() // only now: nothing runs any more that a second leader could meet
-  await Promise.all([health.close(), close(), client.close()])
+  await Promise.all([health.close(), close(), hooks.close(), client.close()])
 }
 
 async function whenSynced(hasSynced: () => boolean, signal: AbortSignal): Promise<void> {

@@ -41,6 +41,8 @@ export type AgentOptions = {
   readonly client: KubeClient
   readonly events: EventRecorder
   readonly http: Http
+  /** The one for hooks, where they have one of their own: they may take as long as their timeout says. */
+  readonly httpForHooks?: Http
   /** The same through an HTTP proxy, for AlertProviders that name one. */
   readonly httpThrough?: (proxy: string) => Http
   /** Used where `spec.provider` and `spec.metricsServer` are left out. */
@@ -131,7 +133,7 @@ export function createAgent(options: AgentOptions): Agent {
     client, events, http: options.http, httpThrough: options.httpThrough, onAlert: options.telemetry?.onAlert, log, now, random, wait, caches: () => caches,
     denialOf: (address) => denialOf(address, {}), eventWebhook: options.eventWebhook, clusterName: options.clusterName, alertReceiver: options.alertReceiver,
   })
-  const rounds = createHookRounds({ http: options.http, wait, random, onDone: enqueue })
+  const rounds = createHookRounds({ http: options.httpForHooks ?? options.http, wait, random, onDone: enqueue })
   const policies = createPolicies({
     client, log, now, random, ...timers,
     labelsOf: (namespace) => caches.reader.get({ apiVersion: 'v1', kind: 'Namespace', name: namespace })?.metadata.labels,

@@ -93,8 +93,16 @@ type Exchanged =
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
   | { readonly kind: 'fault'; readonly repeatable: boolean; readonly message: string }
 
-/** One attempt; a name that is not known here is looked for in the Canary's namespace, where the people who wrote it meant it. */
+/** One attempt, redirects included, within one deadline. */
 async function exchange(request: HttpRequest, namespace: string, http: Http, signal: AbortSignal): Promise<Exchanged> {
+  const late = AbortSignal.timeout(request.deadlineMs)
+  const got = await resolved(request, namespace, http, AbortSignal.any([signal, late]))
+  const isLate = got.kind === 'fault' && late.aborted && !signal.aborted
+  return isLate ? { kind: 'fault', repeatable: true, message: `no answer within ${request.deadlineMs} ms` } : got
+}
+
+/** A name that is not known here is looked for in the Canary's namespace, where the people who wrote it meant it. */
+async function resolved(request: HttpRequest, namespace: string, http: Http, signal: AbortSignal): Promise<Exchanged> {
   try {
     return { kind: 'answer', ...await follow(request, http, signal) }
   } catch (err) {

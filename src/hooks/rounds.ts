@@ -30,23 +30,27 @@ export type HookRounds = {
 
 export type HookRoundsOptions = HookPorts & {
   readonly onDone: (key: string) => void
-  /** Rounds that run at a time; more wait for their turn. */
+  /** Rounds of one namespace that run at a time; more wait for their turn, and nobody in another namespace does. */
   readonly maxRunning?: number
 }
 
 const MAX_RUNNING = 64
 
+type Lane = { running: number; readonly waiting: (() => void)[] }
+
 type Slot = { readonly id: string; readonly list: string; readonly stop: AbortController; answers: readonly HookAnswer[] | undefined }
 
 export function createHookRounds({ onDone, maxRunning = MAX_RUNNING, ...ports }: HookRoundsOptions): HookRounds {
   const slots = new Map<string, Map<HookType, Slot>>()
-  const waiting: (() => void)[] = []
+  const lanes = new Map<string, Lane>()
   const underWay = new Set<Promise<void>>()
-  let running = 0
 
   async function run(round: HookRound, slot: Slot): Promise<void> {
-    if (running >= maxRunning) await new Promise<void>((resolve) => { waiting.push(resolve) })
-    else running += 1
+    const { namespace } = round.subject
+    const lane = lanes.get(namespace) ?? { running: 0, waiting: [] }
+    lanes.set(namespace, lane)
+    if (lane.running >= maxRunning) await new Promise<void>((resolve) => { lane.waiting.push(resolve) })
+    else lane.running += 1
     try {
       if (slot.stop.signal.aborted) return
       const answers = await runHooks(round.type, round.hooks, round.subject, ports, slot.stop.signal)
@@ -55,9 +59,10 @@ export function createHookRounds({ onDone, maxRunning = MAX_RUNNING, ...ports }:
       onDone(round.key)
     } finally {
       // The place goes to whoever waits longest, without being free in between.
-      const next = waiting.shift()
+      const next = lane.waiting.shift()
       if (next) next()
-      else running -= 1
+      else lane.running -= 1
+      if (lane.running === 0) lanes.delete(namespace)
     }
   }
 

@@ -4,7 +4,7 @@
  */
 
 import { denialOf, isPublic } from '#api/address-denial.ts'
-import type { Http, HttpRequest, HttpResponse } from '#api/http.ts'
+import { placeOf as placeOfText, type Http, type HttpRequest, type HttpResponse } from '#api/http.ts'
 import type { LookupAddress } from 'node:dns'
 import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
@@ -17,6 +17,8 @@ export type HttpOptions = {
   readonly allowLoopback?: boolean
   /** All addresses of a name; the system's resolver unless given. */
   readonly resolve?: (hostname: string) => Promise<readonly LookupAddress[]>
+  /** To one origin at a time; whatever is beyond waits, and its time runs. */
+  readonly connections?: number
 }
 
 export type HttpClient = {
@@ -70,7 +72,7 @@ export function createHttp(options: HttpOptions = {}): HttpClient {
   const agentFor = ({ insecureSkipVerify = false, privateOnly }: HttpRequest): Agent => {
     const key = `${insecureSkipVerify} ${privateOnly !== undefined}`
     const known = agents.get(key) ?? new Agent({
-      connections: MAX_CONNECTIONS_PER_ORIGIN,
+      connections: options.connections ?? MAX_CONNECTIONS_PER_ORIGIN,
       connect: { lookup: guardedLookup({ ...options, privateOnly: privateOnly !== undefined }), timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: !insecureSkipVerify },
     })
     agents.set(key, known)
@@ -178,8 +180,7 @@ function withUser(headers: Readonly<Record<string, string>>, url: URL): Readonly
 
 const userOf = ({ username, password }: URL): string => basicAuth(decodeURIComponent(username), decodeURIComponent(password))
 
-/** Host and path alone: user, password and query may be secrets. */
-const placeOf = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}`
+const placeOf = (url: URL): string => placeOfText(url.href)
 
 function codeOf(err: unknown): string | undefined {
   if (typeof err !== 'object' || err === null) return undefined

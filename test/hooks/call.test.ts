@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import type { CanaryWebhook } from '#api/canary.ts'
@@ -106,6 +106,27 @@ test('secrets of the address and the metadata stay out of the message', async (t
   t.equal(second.message, 'POST http://tester/a giving up after 1 attempt(s): HTTP 500')
 })
 
+test('what a terminal would obey is not in the message, and half a character neither', async (t) => {
+  const { message } = await call(scripted(status(400, '\u001B[2J\u001B]0;owned\u0007no\u0000 \u202Eevil\u0085')))
+  t.equal(message, '[2J ]0;owned no evil')
+  const cut = await call(scripted(status(400, `${'x'.repeat(511)}\u{1F600}`)))
+  t.ok(cut.message.isWellFormed())
+})
+
+const places = [
+  { url: 'https://hooks.slack.com/services/T0001/B0002/abcDEF0123456789abcDEF01', shown: 'https://hooks.slack.com/services/T0001/B0002/***' },
+  { url: 'https://discord.com/api/webhooks/123456789012345678/a-B_c0d1E2f3G4h5I6j7K8l9M0n1O2p3', shown: 'https://discord.com/api/webhooks/123456789012345678/***' },
+  { url: 'https://outlook.office.com/webhook/0f1e2d3c-0000-1111-2222-333344445555@x/IncomingWebhook/0123456789abcdef0123456789abcdef', shown: 'https://outlook.office.com/webhook/***/IncomingWebhook/***' },
+  { url: 'http://tester.payments-canary-v2/gate/check', shown: 'http://tester.payments-canary-v2/gate/check' },
+  { url: 'http://ci/projects/payment-service-backend-2024/hooks', shown: 'http://ci/projects/payment-service-backend-2024/hooks' },
+]
+for (const { url, shown } of places) {
+  test(`a secret in the path is not shown: ${shown}`, async (t) => {
+    const answer = await call(scripted(new HttpError('unreachable', `${shown}: ECONNREFUSED`)), { url })
+    t.equal(answer.message, `POST ${shown} giving up after 1 attempt(s): ECONNREFUSED`)
+  })
+}
+
 test('redirects are followed: 307 with the body, 302 without', async (t) => {
   const kept = scripted({ status: 307, body: '', location: '/next' }, status(200, 'there'))
   t.match(await call(kept), { ok: true, message: 'there' })
@@ -161,6 +182,44 @@ test('on the wire: one POST of JSON with exactly the fields of Flagger', async (
     { method: 'POST', type: 'application/json', body: '{"name":"shop","namespace":"prod","phase":"Progressing","checksum":"6f9c8d7b54","metadata":{"type":"cmd","cmd":"hey -z 1m http://shop-canary/"}}' },
     { method: 'POST', type: 'application/json', body: '{"name":"shop","namespace":"prod","phase":"Progressing","checksum":"6f9c8d7b54"}' },
   ])
+})
+
+type Serving = (request: IncomingMessage, response: ServerResponse) => void
+async function serving(t: Test, serve: Serving): Promise<{ url: string; http: Http }> {
+  const server = createServer(serve)
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  const { http, close } = createHttp({ allowLoopback: true, connections: 100 })
+  t.teardown(async () => { server.closeAllConnections(); server.close(); await close() })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, http }
+}
+
+const trickle: Serving = (_request, response) => {
+  response.writeHead(200)
+  const timer = setInterval(() => { response.write('x') }, 20)
+  response.once('close', () => { clearInterval(timer) })
+}
+const slow: readonly { readonly name: string; readonly serve: Serving; readonly says: RegExp }[] = [
+  { name: 'never answers', serve: () => {}, says: /giving up after 2 attempt\(s\): no answer within 200 ms$/ },
+  { name: 'answers a byte at a time', serve: trickle, says: /giving up after 2 attempt\(s\): no answer within 200 ms$/ },
+  { name: 'redirects for ever, slowly', serve: (_request, response) => { setTimeout(() => { response.writeHead(302, { location: '/' }).end() }, 60) }, says: /giving up after 2 attempt\(s\): no answer within 200 ms$/ },
+  { name: 'sends 10 MB', serve: (_request, response) => { response.end(Buffer.alloc(10 * 1024 * 1024)) }, says: /: the answer is larger than 1048576 bytes$/ },
+  { name: 'redirects to a metadata service', serve: (_request, response) => { response.writeHead(302, { location: 'http://169.254.169.254/latest' }).end() }, says: /: the address is in the linkLocal range$/ },
+]
+for (const { name, serve, says } of slow) {
+  test(`on the wire: a receiver that ${name} is a no, in time`, async (t) => {
+    const { url, http } = await serving(t, serve)
+    const begun = performance.now()
+    const answer = await callHook(hook({ url, timeout: '200ms', retries: 1 }), SUBJECT, { http, random: () => 1, wait: async () => {} }, SIGNAL)
+    t.match(answer, { ok: false, message: says })
+    t.ok(performance.now() - begun < 2_000)
+  })
+}
+
+test('on the wire: many slow hooks of one receiver do not wait for each other', async (t) => {
+  const { url, http } = await serving(t, (_request, response) => { setTimeout(() => { response.end('OK') }, 600) })
+  const ports: HookPorts = { http, random: () => 1, wait: async () => {} }
+  const said = await Promise.all(Array.from({ length: 40 }, () => callHook(hook({ url, timeout: '1s' }), SUBJECT, ports, SIGNAL)))
+  t.same(said.filter(({ ok }) => !ok).map(({ message }) => message), [])
 })
 
 test('on the wire: loopback is denied as the guard is set for a cluster', async (t) => {

@@ -125,6 +125,17 @@ test('rounds beyond the limit wait, and a forgotten one is never called', async 
   await rounds.close()
 })
 
+test('rounds of another namespace do not wait for those that hang in this one', async (t) => {
+  const receiver = gated()
+  const rounds = createHookRounds({ ...receiver, maxRunning: 1, onDone: () => {} })
+  const elsewhere = round('1', 'test/a')
+  rounds.ask(round('1', 'prod/a'))
+  rounds.ask(round('1', 'prod/b'))
+  rounds.ask({ ...elsewhere, subject: { ...elsewhere.subject, namespace: 'test' } })
+  t.equal(receiver.waiting.length, 2)
+  await rounds.close()
+})
+
 test('event hooks get the event in the metadata, which the user cannot replace', async (t) => {
   const receiver = ports()
   const running: Promise<void>[] = []
