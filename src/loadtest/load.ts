@@ -1,5 +1,5 @@
 import { request, type Dispatcher } from 'undici'
-import { createClient, nameOf, type TargetGuard } from '#loadtest/client.ts'
+import { createClient, nameOf, OWN_MARK, type TargetGuard } from '#loadtest/client.ts'
 import type { LoadPlan } from '#loadtest/hey.ts'
 import { createLatencies } from '#loadtest/histogram.ts'
 
@@ -35,6 +35,8 @@ export async function runLoad(plan: LoadPlan, context: RunContext, signal: Abort
   const connect = () => createClient({ ...context, connections: plan.workers, keepAlive: plan.keepAlive, followRedirects: plan.followRedirects, insecure: false })
   let client = connect()
   let connectedAt = now()
+  /** Requests under way; those on connections that were renewed since cannot be reached through `client`. */
+  const underWay = new Set<AbortController>()
   const latencies = createLatencies()
   const statuses: Record<string, number> = {}
   const errors = new Map<string, number>()
@@ -51,13 +53,15 @@ export async function runLoad(plan: LoadPlan, context: RunContext, signal: Abort
       connectedAt = now()
     }
     const sentAt = now()
+    const late = new AbortController()
+    underWay.add(late)
     const told = (status: number): number => {
       const elapsed = now() - sentAt
       onRequest?.(status, elapsed / 1_000)
       return elapsed
     }
     try {
-      const answer = await exchange(plan, client.dispatcher)
+      const answer = await exchange(plan, client.dispatcher, late)
       latencies.add(told(answer.status))
       statuses[answer.status] = (statuses[answer.status] ?? 0) + 1
       bytes += answer.bytes
@@ -70,6 +74,8 @@ export async function runLoad(plan: LoadPlan, context: RunContext, signal: Abort
       errors.set(kind, (errors.get(kind) ?? 0) + 1)
       // A target that refuses at once must not make a tight loop.
       if (plan.ratePerWorker === 0) await wait(REFUSED_PAUSE_MS, end)
+    } finally {
+      underWay.delete(late)
     }
   }
 
@@ -81,15 +87,15 @@ export async function runLoad(plan: LoadPlan, context: RunContext, signal: Abort
     for (; left > 0 && !end.aborted; left -= 1) {
       if (nextAt > now()) await wait(nextAt - now(), end)
       if (end.aborted || now() >= endsAt) return
-      // A slow answer is not made up for by a burst.
-      nextAt = Math.max(nextAt, now() - paceMs) + paceMs
+      // A slow answer is not made up for by a burst; a moment that this process was late is.
+      nextAt = Math.max(nextAt, now() - Math.max(paceMs, CATCH_UP_MS)) + paceMs
       await one()
     }
   }
 
   // Its end stops new requests; those under way are answered, or the target would count them as broken off.
   const cut = plan.durationMs === undefined ? undefined : setTimeout(() => { stop.abort() }, Math.min(plan.durationMs, MAX_TIMER_MS))
-  const closeEarly = (): void => { void client.close() }
+  const closeEarly = (): void => { for (const pending of underWay) pending.abort() }
   signal.addEventListener('abort', closeEarly, { once: true })
   await Promise.all(Array.from({ length: plan.workers }, (_, index) => work(index)))
   clearTimeout(cut)
@@ -107,17 +113,18 @@ export async function runLoad(plan: LoadPlan, context: RunContext, signal: Abort
 }
 
 const REFUSED_PAUSE_MS = 5
+/** `hey` makes up for one request, which is less than a busy moment of one process at paces of a few milliseconds. */
+const CATCH_UP_MS = 50
 /**
  * Connections are renewed after so long. `hey` keeps them for ever, and behind a plain Service a connection stays with one pod: two of them
  * would never meet a canary of one pod in eleven. No shorter, or a load of many workers would run out of ports.
  */
 const CONNECTION_MS = 500
 
-async function exchange({ url, method, headers, body, timeoutMs }: LoadPlan, dispatcher: Dispatcher): Promise<{ readonly status: number; readonly bytes: number }> {
-  const late = new AbortController()
+async function exchange({ url, method, headers, body, timeoutMs }: LoadPlan, dispatcher: Dispatcher, late: AbortController): Promise<{ readonly status: number; readonly bytes: number }> {
   const timer = setTimeout(() => { late.abort() }, Math.min(timeoutMs, MAX_TIMER_MS))
   try {
-    const answer = await request(url, { method, headers, dispatcher, signal: late.signal, ...(body === undefined ? {} : { body }) })
+    const answer = await request(url, { method, headers: { ...headers, [OWN_MARK]: '1' }, dispatcher, signal: late.signal, ...(body === undefined ? {} : { body }) })
     let bytes = 0
     for await (const chunk of answer.body) if (chunk instanceof Uint8Array) bytes += chunk.byteLength
     return { status: answer.statusCode, bytes }
