@@ -31,6 +31,9 @@ export type Client = {
   readonly retire: () => Promise<void>
 }
 
+/** Every request says where it comes from, so that the tester knows its own. */
+export const OWN_MARK = 'x-canarygate-loadtest'
+
 const CONNECT_TIMEOUT_MS = 10_000
 const MAX_REDIRECTS = 10
 

@@ -42,5 +42,8 @@ function parseProgram(program: string, words: readonly string[], limits: LoadLim
   }
 }
 
+/** How many requests at a time the command may have under way. */
+export const workersOf = (steps: readonly Step[]): number => Math.max(1, ...steps.map(({ plan }) => (plan.kind === 'load' ? plan.workers : 1)))
+
 /** Every URL that the command calls by name; redirects are checked on the way. */
 export const urlsOf = (steps: readonly Step[]): readonly string[] => steps.map(({ plan }) => plan.url)

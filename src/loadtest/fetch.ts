@@ -1,5 +1,5 @@
 import { request } from 'undici'
-import { createClient, DeniedTargetError, nameOf, type Client } from '#loadtest/client.ts'
+import { createClient, DeniedTargetError, nameOf, OWN_MARK, type Client } from '#loadtest/client.ts'
 import type { FetchPlan } from '#loadtest/fetch-plan.ts'
 import type { RunContext } from '#loadtest/load.ts'
 
@@ -41,7 +41,7 @@ async function tryOnce(plan: FetchPlan, { now, onRequest }: RunContext, client: 
   const told = (status: number): void => onRequest?.(status, (now() - sentAt) / 1_000)
   try {
     const answer = await request(plan.url, {
-      method: plan.method, headers: plan.headers, dispatcher: client.dispatcher, signal: AbortSignal.any([signal, late.signal]),
+      method: plan.method, headers: { ...plan.headers, [OWN_MARK]: '1' }, dispatcher: client.dispatcher, signal: AbortSignal.any([signal, late.signal]),
       ...(plan.body === undefined ? {} : { body: plan.body }),
     })
     const chunks: Uint8Array[] = []

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { excerpt, isSecretName, redact, secretsInUrl } from '#api/http.ts'
-import { literalDenial, type TargetGuard } from '#loadtest/client.ts'
-import { parseCommand, urlsOf, type Step } from '#loadtest/command.ts'
+import { literalDenial, OWN_MARK, type TargetGuard } from '#loadtest/client.ts'
+import { parseCommand, urlsOf, workersOf, type Step } from '#loadtest/command.ts'
 import { createGates, type Gates } from '#loadtest/gates.ts'
 import type { RunContext } from '#loadtest/load.ts'
 import { createMeters } from '#loadtest/meters.ts'
@@ -24,6 +24,8 @@ export type LoadTesterOptions = TargetGuard & {
   /** Namespaces whose Canaries may ask; all when left out. */
   readonly namespaces?: RegExp
   readonly limits?: Partial<LoadTesterLimits>
+  /** For a request to arrive (ms); 10 s unless given. */
+  readonly requestTimeoutMs?: number
 }
 
 export type LoadTesterLimits = {
@@ -32,15 +34,22 @@ export type LoadTesterLimits = {
   readonly maxWaiting: number
   /** Checks of type `bash` that are answered at a time. */
   readonly maxChecks: number
-  /** `-c` of one command. */
+  /** `-c` of one command, and of all that run together. */
   readonly maxWorkers: number
+  readonly maxAllWorkers: number
 }
 
-const DEFAULT_LIMITS: LoadTesterLimits = { maxRunning: 50, maxWaiting: 200, maxChecks: 50, maxWorkers: 200 }
+const DEFAULT_LIMITS: LoadTesterLimits = { maxRunning: 50, maxWaiting: 200, maxChecks: 50, maxWorkers: 200, maxAllWorkers: 500 }
 const DEFAULT_DEADLINE_MS = 3_600_000
 const MAX_BODY_BYTES = 256 * 1024
 const MAX_OUTPUT_CHARS = 64 * 1024
 const MAX_SHOWN_CHARS = 200
+/** So much of a command is looked at to show it. */
+const MAX_READ_CHARS = 2_000
+/** For a request to arrive as a whole (ms): nobody holds a connection by sending slowly. */
+const REQUEST_TIMEOUT_MS = 10_000
+/** What a command may ask of the tester that runs it. */
+const FOR_ITSELF = /^\/(?:healthz|metrics|gate\/approve|gate\/halt|(?:gate|rollback)\/check)\/?(?:\?|$)/
 /** Task types of Flagger's tester that need programs of their own. */
 const ELSEWHERE = ['helm', 'helmv3', 'kubectl', 'concord', 'ngrinder']
 
@@ -51,14 +60,19 @@ export function createLoadTester(options: LoadTesterOptions): FastifyInstance {
   const meters = createMeters()
   const gates = createGates()
   const rollbackGates = createGates()
-  const queue = createCommandQueue({ maxRunning: limits.maxRunning, maxWaiting: limits.maxWaiting, deadlineMs: commandDeadlineMs })
+  const queue = createCommandQueue({ maxRunning: limits.maxRunning, maxWorkers: limits.maxAllWorkers, maxWaiting: limits.maxWaiting, deadlineMs: commandDeadlineMs })
   const closing = new AbortController()
   let checks = 0
 
-  const app = Fastify({ logger: false, bodyLimit: MAX_BODY_BYTES, return503OnClosing: false, routerOptions: { ignoreTrailingSlash: true } })
+  const app = Fastify({ logger: false, bodyLimit: MAX_BODY_BYTES, requestTimeout: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS, return503OnClosing: false, routerOptions: { ignoreTrailingSlash: true } })
   app.removeAllContentTypeParsers()
   // `curl -d` calls its body a form; the API looks at the text alone.
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => { done(null, body) })
+  // Whoever may write a Canary names the commands that are run here: they open no gate of another's, and start no further commands.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.headers[OWN_MARK] === undefined || FOR_ITSELF.test(request.url)) return
+    return text(reply, 403, 'the load tester takes no orders from its own commands')
+  })
   app.addHook('onClose', async () => {
     closing.abort()
     await queue.close()
@@ -155,7 +169,7 @@ export function createLoadTester(options: LoadTesterOptions): FastifyInstance {
   function place(payload: Payload, shown: string, steps: readonly Step[], reply: FastifyReply): FastifyReply {
     const { name: canary, namespace, metadata } = payload
     const who = { canary, namespace, command: shown }
-    const placed = queue.add(JSON.stringify([canary, namespace, metadata?.['cmd']]), async (signal) => {
+    const placed = queue.add(JSON.stringify([canary, namespace, metadata?.['cmd']]), workersOf(steps), async (signal) => {
       log.info(who, 'command started')
       const { ok, output, error, loads } = await runCommand(steps, contextOf(payload), signal)
       meters.command('cmd', ok ? 'done' : 'failed')
@@ -205,11 +219,14 @@ const text = (reply: FastifyReply, status: number, body: string): FastifyReply =
 
 /** The command as it may be logged and told: without passwords, tokens and cookies. */
 export function showCommand(cmd: string): string {
-  const quoted = String.raw`(?:'[^']*'|"[^"]*"|\S+)`
-  const credentials = new RegExp(String.raw`(\s(?:-u|-a|-b|--user|--cookie)(?:\s+|=))${quoted}`, 'g')
-  const headers = [...cmd.matchAll(/['"]?([\w-]+)\s*:\s*([^'"]+)['"]?/g)].filter(([, name = '']) => isSecretName(name)).map(([, , value = '']) => value.trim())
-  const urls = [...cmd.matchAll(/https?:\/\/[^\s'"]+/g)].flatMap(([url]) => secretsInUrl(url))
-  return excerpt(redact(cmd.replace(credentials, '$1***'), [...headers, ...urls]), MAX_SHOWN_CHARS)
+  const read = cmd.slice(0, MAX_READ_CHARS)
+  const quoted = String.raw`(?:'[^']*'?|"[^"]*"?|\S+)`
+  const credentials = new RegExp(String.raw`(\s(?:-[a-zA-Z]*u|-a|-b|--user|--cookie)(?:\s+|=)?)${quoted}`, 'g')
+  // Header lines up to their quote; names and values of JSON and of forms.
+  const named = [/\b([\w-]{1,64})\s*:\s*([^'"]+)/g, /\b([\w-]{1,64})\\?["']?\s*[:=]\s*\\?["']?([^\s'"\\&,;}]+)/g].flatMap((pattern) => [...read.matchAll(pattern)])
+  const values = named.filter(([, name = '']) => isSecretName(name)).map(([, , value = '']) => value.trim())
+  const urls = [...read.matchAll(/https?:\/\/[^\s'"]+/g)].flatMap(([url]) => secretsInUrl(url))
+  return excerpt(redact(read.replace(credentials, '$1***'), [...values, ...urls]), MAX_SHOWN_CHARS)
 }
 
 async function readText(raw: IncomingMessage): Promise<string | undefined> {

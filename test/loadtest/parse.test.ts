@@ -155,3 +155,12 @@ test('a command is shown without its passwords, tokens and cookies', async (t) =
     `curl -u *** -H 'Authorization: ***' -H 'Accept: a' --cookie *** http://h/?token=***&x=1`,
   )
 })
+
+const shown = [
+  { cmd: `hey -m POST -d '{"password": "hunter22", "token":"tok-12345", "env": "prod"}' http://a/`, is: `hey -m POST -d '{"password": "***", "token":"***", "env": "prod"}' http://a/` },
+  { cmd: `curl -d 'user=bob&password=hunter22' http://a/`, is: `curl -d 'user=bob&password=***' http://a/` },
+  { cmd: `curl -sfuroot:hunter22 http://a/`, is: `curl -sfu*** http://a/` },
+  { cmd: `curl -d "{\"apiKey\": \"abcd1234\"}" http://a/`, is: `curl -d "{\"apiKey\": \"***\"}" http://a/` },
+  { cmd: `hey -z 1m -q 10 -c 2 -host shop.test http://a/b?c=d`, is: `hey -z 1m -q 10 -c 2 -host shop.test http://a/b?c=d` },
+]
+for (const { cmd, is } of shown) test(`shown: ${is}`, async (t) => { t.equal(showCommand(cmd), is) })

@@ -283,3 +283,56 @@ test('names made up by callers do not fill the memory', async (t) => {
   for (let index = 0; index < 50; index += 1) await launch(app, { type: `made-up-${index}`, cmd: 'x' })
   t.match((await app.inject('/metrics')).body, /commands_total\{type="unknown",outcome="refused"\} 50\n/)
 })
+
+test('a command opens no gate and starts no command through the tester that runs it', async (t) => {
+  const { app } = tester(t)
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const other = JSON.stringify({ name: 'cart', namespace: 'other', metadata: { cmd: 'hey -z 1h http://10.0.0.1/' } })
+  for (const path of ['/gate/open', '/rollback/open', '/gate/close', '/gate/open/', '//gate/open', '/gate/open?x=/gate/check', '/']) {
+    t.match(await launch(app, { type: 'bash', cmd: `curl -sf -H 'X-Canarygate-Loadtest:' -d '${other}' ${url}${path}` }), { status: 500 }, path)
+  }
+  t.match(await app.inject('/metrics').then(({ body }) => body), /gates_open 0\n/)
+  t.match(await post(app, '/gate/check', { name: 'cart', namespace: 'other' }), { status: 403 })
+  t.match(await launch(app, { type: 'bash', cmd: `curl -sf ${url}/healthz | grep OK` }), { status: 200 })
+})
+
+test('a request that does not arrive is not waited for', async (t) => {
+  const { app } = tester(t, { requestTimeoutMs: 100 })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  t.equal(app.server.requestTimeout, 100)
+  const usual = tester(t).app
+  await usual.ready()
+  t.equal(usual.server.requestTimeout, 10_000)
+})
+
+test('a long command is shown in no time, cut short', async (t) => {
+  const { app } = tester(t)
+  const begun = performance.now()
+  t.match(await launch(app, { cmd: 'a'.repeat(200_000) }), { status: 400 })
+  t.ok(performance.now() - begun < 1_000, `${performance.now() - begun} ms`)
+})
+
+test('loads beyond the workers of all together wait for their turn', async (t) => {
+  const { url } = await target(t, () => {})
+  const { app, lines } = tester(t, { limits: { maxWorkers: 10, maxAllWorkers: 12, maxWaiting: 1 } })
+  for (const path of ['/1', '/2']) t.match(await launch(app, { cmd: `hey -z 1m -c 10 ${url}${path}` }), { status: 202, body: 'Accepted' })
+  t.match(await launch(app, { cmd: `hey -z 1m -c 2 ${url}/3` }), { status: 429 }, 'nobody overtakes')
+  t.equal(lines.filter(({ msg }) => msg === 'command started').length, 1)
+  t.match((await app.inject('/metrics')).body, /commands_running 1\n[^]*commands_waiting 1\n/)
+})
+
+test('a load that is given up lets go of requests on connections that it had renewed, too', async (t) => {
+  let first = true
+  const { url, seen } = await target(t, (_, response) => {
+    if (!first) response.end()
+    first = false
+  })
+  const { app, until } = tester(t)
+  await launch(app, { cmd: `hey -z 1h -t 0 -q 20 -c 2 ${url}` })
+  await until('command started')
+  while (seen.length < 20) await sleep(20)
+  const begun = performance.now()
+  await app.close()
+  await until('command failed')
+  t.ok(performance.now() - begun < 2_000, `${performance.now() - begun} ms`)
+})
