@@ -8,7 +8,7 @@ export const hookNeverCalled: Rule = {
   check({ spec }) {
     return (spec.analysis.webhooks ?? []).flatMap(({ type = '', name }, i) => {
       const field = `spec.analysis.webhooks[${i}].type`
-      if (spec.skipAnalysis && (type === '' || type === 'rollout' || type === 'confirm-promotion' || type === 'pre-rollout')) {
+      if (spec.skipAnalysis && (type === '' || type === 'rollout' || type === 'confirm-promotion' || type === 'pre-rollout' || type === 'confirm-traffic-increase')) {
         return [{ field, message: `${name} is never called: skipAnalysis is set`, fix: 'remove skipAnalysis' }]
       }
       if (type !== 'confirm-traffic-increase' || isWeighted(spec)) return []

@@ -47,6 +47,7 @@ export const hookCases: Readonly<Record<string, Cases>> = {
     valid: [{ name: 'an approval of a step', analysis: hooks({ type: 'confirm-traffic-increase', url: gate }) }],
     invalid: [
       { name: 'an approval of a step without steps', analysis: { stepWeight: undefined, maxWeight: undefined, iterations: 5, ...hooks({ type: 'confirm-traffic-increase', url: gate }) }, fields: ['spec.analysis.webhooks[0].type'] },
+      { name: 'an approval of a step of a skipped analysis', spec: { skipAnalysis: true }, analysis: hooks({ type: 'confirm-traffic-increase', url: gate }), fields: ['spec.analysis.webhooks[0].type'] },
       { name: 'a check of a skipped analysis', spec: { skipAnalysis: true }, analysis: hooks({}), fields: ['spec.analysis.webhooks[0].type'] },
     ],
   },
