@@ -13,8 +13,9 @@ export async function startLoadTest({ env, log, monotonic, stopping }: Runtime):
     denialOf: (address) => denialOf(address, {}),
     ...(env['NAMESPACES'] ? { namespaces: new RegExp(`^(?:${env['NAMESPACES']})$`) } : {}),
   })
-  await app.listen({ host: '0.0.0.0', port: Number(env['HTTP_PORT'] ?? PORT) })
-  log.info({ port: PORT }, 'load tester listens')
+  const port = Number(env['HTTP_PORT'] ?? PORT)
+  await app.listen({ host: '0.0.0.0', port })
+  log.info({ port }, 'load tester listens')
   await new Promise<void>((resolve) => {
     stopping.addEventListener('abort', () => resolve(), { once: true })
     if (stopping.aborted) resolve()
