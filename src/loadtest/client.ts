@@ -21,6 +21,8 @@ export type ClientOptions = TargetGuard & {
   readonly keepAlive: boolean
   readonly followRedirects: boolean
   readonly insecure: boolean
+  /** Where TLS and the server allow it. */
+  readonly http2: boolean
 }
 
 export type Client = {
@@ -42,9 +44,9 @@ export class DeniedTargetError extends Error {
 }
 
 export function createClient(options: ClientOptions): Client {
-  const connect = buildConnector({ lookup: guardedLookup(options), timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: !options.insecure })
+  const connect = buildConnector({ lookup: guardedLookup(options), timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: !options.insecure, allowH2: options.http2 })
   const agent = new Agent({
-    connections: options.connections,
+    connections: options.connections, allowH2: options.http2,
     // 0 closes a connection after each request.
     pipelining: options.keepAlive ? 1 : 0,
     // Whoever asks has a deadline of its own for the whole of a request.
@@ -69,7 +71,7 @@ export function literalDenial(hostname: string, { denialOf, allowLoopback }: Tar
   return isIP(literal) === 0 ? undefined : denialOf(literal, { allowLoopback })
 }
 
-function guardedLookup(options: ClientOptions): LookupFunction {
+export function guardedLookup(options: TargetGuard & { readonly namespace: string }): LookupFunction {
   return async (hostname, { all }, callback) => {
     const found = await checkedAddresses(hostname, options).catch((err: unknown) => (err instanceof Error ? err : new Error('lookup failed')))
     if (found instanceof Error) callback(found, '')
@@ -78,7 +80,7 @@ function guardedLookup(options: ClientOptions): LookupFunction {
   }
 }
 
-async function checkedAddresses(hostname: string, options: ClientOptions): Promise<readonly [LookupAddress, ...LookupAddress[]]> {
+async function checkedAddresses(hostname: string, options: TargetGuard & { readonly namespace: string }): Promise<readonly [LookupAddress, ...LookupAddress[]]> {
   const [first, ...more] = await resolveNear(hostname, options)
   if (!first) throw new Error(`${hostname} has no address`)
   for (const { address } of [first, ...more]) {
@@ -88,7 +90,7 @@ async function checkedAddresses(hostname: string, options: ClientOptions): Promi
   return [first, ...more]
 }
 
-async function resolveNear(hostname: string, { namespace, resolve = resolveWithSystem }: ClientOptions): Promise<readonly LookupAddress[]> {
+async function resolveNear(hostname: string, { namespace, resolve = resolveWithSystem }: TargetGuard & { readonly namespace: string }): Promise<readonly LookupAddress[]> {
   try {
     return await resolve(hostname)
   } catch (err) {

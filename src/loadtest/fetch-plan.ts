@@ -19,6 +19,8 @@ export type FetchPlan = {
   readonly retries: number
   readonly retryDelayMs: number | undefined
   readonly prints: 'body' | 'headers-and-body' | 'nothing'
+  /** What is printed after it: `curl -w`. */
+  readonly writeOut: string
 }
 
 type Draft = {
@@ -33,6 +35,7 @@ type Draft = {
   retries?: number
   retryDelayMs?: number
   prints?: FetchPlan['prints']
+  writeOut?: string
 }
 
 /** Why the option is refused, or undefined. */
@@ -65,6 +68,17 @@ const output: Option = { takes: true, apply: (draft, value) => {
   return undefined
 } }
 
+/** What `-w` can tell. */
+export const WRITE_OUTS = ['http_code', 'response_code', 'time_total', 'size_download', 'content_type'] as const
+
+const writeOut: Option = { takes: true, apply: (draft, value) => {
+  const unknown = [...value.matchAll(/%\{([^}]*)\}/g)].find(([, name]) => WRITE_OUTS.every((known) => known !== name))
+  if (unknown) return `curl -w knows ${WRITE_OUTS.map((name) => `%{${name}}`).join(', ')} here, not ${unknown[0].slice(0, 40)}`
+  if (value.startsWith('@')) return `files are not read here: ${value.slice(0, 40)}`
+  draft.writeOut = value
+  return undefined
+} }
+
 function addHeader(draft: Draft, text: string): string | undefined {
   const read = parseHeader(text)
   if (!read.ok) return read.reason
@@ -87,6 +101,7 @@ const CURL: Readonly<Record<string, Option>> = {
   '-b': namedHeader('cookie'), '--cookie': namedHeader('cookie'), '-e': namedHeader('referer'),
   '-d': data(true), '--data': data(true), '--data-ascii': data(true), '--data-binary': data(true), '--data-raw': data(false),
   '-u': { takes: true, apply: setUser }, '--user': { takes: true, apply: setUser },
+  '-w': writeOut, '--write-out': writeOut,
   '-o': output, '--output': output, '-m': timeout, '--max-time': timeout, '--connect-timeout': quietWithValue,
   '--retry': count((draft, many) => { draft.retries = many }), '--retry-delay': seconds((draft, wait) => { draft.retryDelayMs = wait }), '--retry-max-time': quietWithValue,
   '--url': { takes: true, apply: (draft, value) => { draft.urls.push(value); return undefined } },
@@ -175,5 +190,6 @@ function settle(tool: FetchPlan['tool'], draft: Draft): Parsed<FetchPlan> {
     retries: draft.retries ?? 0,
     retryDelayMs: draft.retryDelayMs,
     prints: draft.prints ?? 'body',
+    writeOut: draft.writeOut ?? '',
   })
 }

@@ -1,6 +1,6 @@
 import { parsed, refused, type Parsed } from '#loadtest/words.ts'
 
-/** `grep` over the output of a check: plain text, `.` for any character, `^` and `$` at the ends. Pure. */
+/** `grep` over the output of a check: plain text, `.` for any character, `^` and `$` at the ends, `|` between texts with -E. Pure. */
 
 export type Filter = { readonly matches: (line: string) => boolean; readonly quiet: boolean }
 
@@ -13,9 +13,10 @@ export function parseGrep(words: readonly string[]): Parsed<Filter> {
   let inverted = false
   let ignoreCase = false
   let fixed = false
+  let extended = false
   const patterns: string[] = []
   const options: Readonly<Record<string, () => void>> = {
-    q: () => { quiet = true }, v: () => { inverted = true }, i: () => { ignoreCase = true }, F: () => { fixed = true }, E: () => {},
+    q: () => { quiet = true }, v: () => { inverted = true }, i: () => { ignoreCase = true }, F: () => { fixed = true }, E: () => { extended = true },
   }
   for (const word of words) {
     if (patterns.length > 0 || !/^-./.test(word)) {
@@ -30,8 +31,9 @@ export function parseGrep(words: readonly string[]): Parsed<Filter> {
   }
   const [pattern] = patterns
   if (pattern === undefined || patterns.length > 1) return refused('grep takes one pattern and no file here')
-  if (!fixed && REGEX_ONLY.test(pattern)) return refused(`grep knows text, ".", "^" and "$" here, not ${pattern.slice(0, 40)}; with -F it is plain text`)
-  const expression = new RegExp(fixed ? escape(pattern) : lineExpression(pattern), ignoreCase ? 'i' : '')
+  const texts = fixed ? [pattern] : extended ? pattern.split('|') : pattern.split(String.raw`\|`)
+  if (!fixed && texts.some((text) => REGEX_ONLY.test(text))) return refused(`grep knows text, ".", "^", "$" and, with -E, "|" here, not ${pattern.slice(0, 40)}; with -F it is plain text`)
+  const expression = new RegExp(fixed ? escape(pattern) : texts.map(lineExpression).join('|'), ignoreCase ? 'i' : '')
   return parsed({ quiet, matches: (line) => expression.test(line) !== inverted })
 }
 

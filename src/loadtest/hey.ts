@@ -20,6 +20,8 @@ export type LoadPlan = {
   readonly timeoutMs: number
   readonly keepAlive: boolean
   readonly followRedirects: boolean
+  /** Where the target has TLS and agrees; without TLS `hey` does not either. */
+  readonly http2: boolean
 }
 
 export type LoadLimits = { readonly maxWorkers: number }
@@ -39,6 +41,7 @@ type Draft = {
   timeoutSeconds?: number
   keepAlive?: boolean
   followRedirects?: boolean
+  http2?: boolean
 }
 
 type Flag = (draft: Draft, value: string) => string | undefined
@@ -111,7 +114,10 @@ const SWITCHES: Readonly<Record<string, (draft: Draft) => string | undefined>> =
     return undefined
   },
   'disable-compression': () => undefined,
-  h2: () => '-h2 is not supported here',
+  'h2': (draft) => {
+    draft.http2 = true
+    return undefined
+  },
 }
 
 /** `words` without the program's name. */
@@ -157,5 +163,6 @@ function settle(draft: Draft, url: string, maxWorkers: number): Parsed<LoadPlan>
     timeoutMs: (timeoutSeconds || 86_400) * 1_000,
     keepAlive: draft.keepAlive ?? true,
     followRedirects: draft.followRedirects ?? true,
+    http2: draft.http2 ?? false,
   })
 }

@@ -32,7 +32,8 @@ const MAX_ERROR_KINDS = 20
 /** Resolves when the load is over, or soon after the signal aborts: then with what there is. Never rejects. */
 export async function runLoad(plan: LoadPlan, context: RunContext, signal: AbortSignal): Promise<LoadResult> {
   const { now, wait, onRequest } = context
-  const connect = () => createClient({ ...context, connections: plan.workers, keepAlive: plan.keepAlive, followRedirects: plan.followRedirects, insecure: false })
+  // As hey: it loads a target, and takes nothing that it answers for true.
+  const connect = () => createClient({ ...context, connections: plan.workers, keepAlive: plan.keepAlive, followRedirects: plan.followRedirects, http2: plan.http2, insecure: true })
   let client = connect()
   let connectedAt = now()
   /** Requests under way; those on connections that were renewed since cannot be reached through `client`. */

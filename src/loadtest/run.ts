@@ -1,5 +1,7 @@
-import type { Step } from '#loadtest/command.ts'
-import { runFetch } from '#loadtest/fetch.ts'
+import type { Plan, Step } from '#loadtest/command.ts'
+import { runFetch, type Fetched } from '#loadtest/fetch.ts'
+import { runHealthProbe } from '#loadtest/health.ts'
+import type { LoadPlan } from '#loadtest/hey.ts'
 import { describeLoad, runLoad, type LoadResult, type RunContext } from '#loadtest/load.ts'
 
 /** Runs a command that was understood before. */
@@ -22,7 +24,7 @@ export async function runCommand(steps: readonly Step[], context: RunContext, si
       loads.push(load)
       output = describeLoad(load)
     } else {
-      const { ok, output: body, error } = await runFetch(plan, context, signal)
+      const { ok, output: body, error } = await runCheck(plan, context, signal)
       // As in a shell, the last of a pipe decides; a filter finds nothing in no output, so the request's own words are kept.
       if (!ok && filters.length === 0) return { ok, output: [...outputs, body].join('\n'), error, loads }
       if (!ok && error !== '') outputs.push(error)
@@ -37,6 +39,16 @@ export async function runCommand(steps: readonly Step[], context: RunContext, si
     if (signal.aborted) return { ok: false, output: outputs.join('\n'), error: 'given up at the deadline', loads }
   }
   return { ok: true, output: outputs.join('\n'), error: '', loads }
+}
+
+async function runCheck(plan: Exclude<Plan, LoadPlan>, context: RunContext, signal: AbortSignal): Promise<Fetched> {
+  switch (plan.kind) {
+    case 'fetch': return await runFetch(plan, context, signal)
+    case 'health': return await runHealthProbe(plan, context, signal)
+    case 'sleep':
+      await context.wait(plan.milliseconds, signal)
+      return { ok: true, output: '', error: '' }
+  }
 }
 
 const linesOf = (output: string): readonly string[] => (output === '' ? [] : output.replace(/\n$/, '').split('\n'))

@@ -134,7 +134,7 @@ export function createLoadTester(options: LoadTesterOptions): FastifyInstance {
     const { metadata } = payload
     if (metadata === undefined) return text(reply, 400, 'metadata not found in payload')
     const type = metadata['type'] || 'cmd'
-    if (ELSEWHERE.includes(type)) return turnAway(reply, type, `task type ${type} is not run here: this load tester starts no programs`)
+    if (ELSEWHERE.includes(type)) return turnAway(reply, type, `task type ${type} is not run here: this load tester starts no programs; Flagger's own can run beside it for such hooks`)
     if (type !== 'cmd' && type !== 'bash') return turnAway(reply, 'unknown', `unknown task type ${excerpt(type, 40)}`)
     const { cmd = '' } = metadata
     if (cmd === '') return turnAway(reply, type, 'cmd not found in metadata')

@@ -64,6 +64,9 @@ export function splitCommand(text: string): Parsed<readonly Simple[]> {
       const next = char === '|' ? '|' : '&&'
       if (!endCommand(next)) return refused(`there is no command before ${next}`)
       at += next.length
+    } else if (char === '\n' && word === undefined && words.length === 0) {
+      // A line may end after && and |.
+      at += 1
     } else if ('|&;<>()\n'.includes(char) || (char === '#' && word === undefined)) {
       return refused(`"${char === '\n' ? 'a new line' : char}" needs a shell, and none is run here; join commands with &&, filter with | grep`)
     } else if (/\s/.test(char)) {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { parseCommand } from '#loadtest/command.ts'
 import { parsePayload } from '#loadtest/payload.ts'
@@ -8,7 +9,7 @@ const LIMITS = { maxWorkers: 100 }
 const HEY_HEADERS = { 'content-type': 'text/html', 'user-agent': 'hey/0.0.1' }
 const LOAD = {
   kind: 'load', method: 'GET', headers: HEY_HEADERS, body: undefined, workers: 50, requests: 200, durationMs: undefined,
-  ratePerWorker: 0, timeoutMs: 20_000, keepAlive: true, followRedirects: true,
+  ratePerWorker: 0, timeoutMs: 20_000, keepAlive: true, followRedirects: true, http2: false,
 }
 
 const loads = [
@@ -33,6 +34,7 @@ const loads = [
     },
   },
   { cmd: 'hey --c=2 -n=10 -z=2s -disable-redirects -cpus 4 http://a', is: { ...LOAD, url: 'http://a/', workers: 2, requests: undefined, durationMs: 2_000, followRedirects: false } },
+  { cmd: 'hey -h2 -n 50 https://a', is: { ...LOAD, url: 'https://a/', requests: 50, http2: true } },
   { cmd: 'hey -a bob:pass -U me -A text/css http://a', is: { ...LOAD, url: 'http://a/', headers: { ...HEY_HEADERS, 'authorization': 'Basic Ym9iOnBhc3M=', 'user-agent': 'me hey/0.0.1', 'accept': 'text/css' } } },
 ]
 for (const { cmd, is } of loads) {
@@ -41,7 +43,7 @@ for (const { cmd, is } of loads) {
 
 const FETCH = {
   kind: 'fetch', tool: 'curl', method: 'GET', body: undefined, failOnError: false, followRedirects: false, insecure: false,
-  timeoutMs: undefined, retries: 0, retryDelayMs: undefined, prints: 'body', headers: { 'user-agent': 'curl', 'accept': '*/*' },
+  timeoutMs: undefined, retries: 0, retryDelayMs: undefined, prints: 'body', writeOut: '', headers: { 'user-agent': 'curl', 'accept': '*/*' },
 }
 const FORM = { ...FETCH.headers, 'content-type': 'application/x-www-form-urlencoded' }
 const fetches = [
@@ -51,11 +53,25 @@ const fetches = [
   { cmd: 'curl -sSfL -m 5 -o /dev/null --retry 3 --retry-delay 2 http://a', is: { ...FETCH, url: 'http://a/', failOnError: true, followRedirects: true, timeoutMs: 5_000, prints: 'nothing', retries: 3, retryDelayMs: 2_000 } },
   { cmd: `curl -k -XPUT -H'X-A: b' --data=a -d b http://a`, is: { ...FETCH, url: 'http://a/', insecure: true, method: 'PUT', body: 'a&b', headers: { ...FORM, 'x-a': 'b' } } },
   { cmd: 'curl -I -u bob:pass http://a', is: { ...FETCH, url: 'http://a/', method: 'HEAD', prints: 'headers-and-body', headers: { ...FETCH.headers, authorization: 'Basic Ym9iOnBhc3M=' } } },
+  { cmd: `curl -s -o /dev/null -w '%{http_code}\\n' http://a`, is: { ...FETCH, url: 'http://a/', prints: 'nothing', writeOut: String.raw`%{http_code}\n` } },
   { cmd: 'wget -qO- http://a', is: { ...FETCH, tool: 'wget', url: 'http://a/', failOnError: true, followRedirects: true, headers: { 'user-agent': 'wget', 'accept': '*/*' } } },
   { cmd: 'wget --spider -T 3 -t 2 http://a', is: { ...FETCH, tool: 'wget', url: 'http://a/', method: 'HEAD', failOnError: true, followRedirects: true, prints: 'nothing', timeoutMs: 3_000, retries: 1, headers: { 'user-agent': 'wget', 'accept': '*/*' } } },
 ]
 for (const { cmd, is } of fetches) {
   test(`a check: ${cmd}`, async (t) => t.strictSame(parseCommand(cmd, LIMITS), { ok: true, value: [{ plan: is, filters: [], quiet: false }] }))
+}
+
+const others = [
+  { cmd: 'sleep 5', is: { kind: 'sleep', milliseconds: 5_000 } },
+  { cmd: 'sleep 1m', is: { kind: 'sleep', milliseconds: 60_000 } },
+  { cmd: 'grpc_health_probe -addr=podinfo-canary:9999', is: { kind: 'health', url: 'http://podinfo-canary:9999', service: '', headers: [['user-agent', 'grpc_health_probe']], connectTimeoutMs: 1_000, rpcTimeoutMs: 1_000, insecure: false, serverName: undefined } },
+  {
+    cmd: `grpc_health_probe --addr a:1 -service shop.Cart -tls -tls-no-verify -tls-server-name b -connect-timeout 250ms -rpc-timeout=5s -rpc-header 'x-canary: insider' -v`,
+    is: { kind: 'health', url: 'https://a:1', service: 'shop.Cart', headers: [['x-canary', 'insider'], ['user-agent', 'grpc_health_probe']], connectTimeoutMs: 250, rpcTimeoutMs: 5_000, insecure: true, serverName: 'b' },
+  },
+]
+for (const { cmd, is } of others) {
+  test(`a part: ${cmd}`, async (t) => t.strictSame(parseCommand(cmd, LIMITS), { ok: true, value: [{ plan: is, filters: [], quiet: false }] }))
 }
 
 const refusals = [
@@ -83,6 +99,17 @@ const refusals = [
   { cmd: 'curl http://a | grep a /etc/passwd', says: /one pattern and no file/ },
   { cmd: 'curl -d @/etc/passwd http://a', says: /files are not read here/ },
   { cmd: 'curl -o /tmp/x http://a', says: /files are not written here/ },
+  { cmd: 'curl -w %{time_connect} http://a', says: /curl -w knows %\{http_code\}.* not %\{time_connect\}/ },
+  { cmd: 'curl -w @/etc/passwd http://a', says: /files are not read here/ },
+  { cmd: 'grpc_health_probe', says: /needs -addr=host:port/ },
+  { cmd: 'grpc_health_probe -addr=a', says: /needs -addr=host:port/ },
+  { cmd: 'grpc_health_probe -addr=a:1/x', says: /needs -addr=host:port/ },
+  { cmd: 'grpc_health_probe -addr=a:1 -tls -tls-ca-cert /ca', says: /-tls-ca-cert is not supported/ },
+  { cmd: 'grpc_health_probe -addr=a:1 -rpc-timeout soon', says: /are durations/ },
+  { cmd: 'sleep', says: /sleep takes one time/ },
+  { cmd: 'sleep for ever', says: /sleep takes one time/ },
+  { cmd: 'ghz --insecure a:1', says: /ghz is not run here; .*Flagger's own load tester can run beside this one/ },
+  { cmd: 'curl http://a | jq -e .ok', says: /piped to grep, not to jq/ },
   { cmd: 'curl -x http://proxy http://a', says: /curl -x is not supported here/ },
   { cmd: 'curl -K /etc/curlrc http://a', says: /curl -K is not supported here/ },
   { cmd: 'curl file:///etc/passwd', says: /no http or https URL/ },
@@ -115,6 +142,7 @@ const splits = [
   { text: 'a \\\n  b', words: [['a', 'b']] },
   { text: `grep '^a$' "b$"`, words: [['grep', '^a$', 'b$']] },
   { text: 'a && b|c', words: [['a'], ['b'], ['c']] },
+  { text: 'a &&\n  b |\n c\n', words: [['a'], ['b'], ['c']] },
   { text: 'a > /dev/null 2>&1 && b 2>/dev/null', words: [['a'], ['b']] },
   { text: 'a http://h/?x=1#y', words: [['a', 'http://h/?x=1#y']] },
 ]
@@ -129,6 +157,7 @@ const greps = [
   { pattern: 'token', line: '{"token": 1}', matches: true }, { pattern: 'token', line: 'Token', matches: false },
   { pattern: '-i token', line: 'Token', matches: true }, { pattern: '-v token', line: 'token', matches: false },
   { pattern: '^6.0.1$', line: '6.0.1', matches: true }, { pattern: '^6.0.1$', line: '16.0.1', matches: false }, { pattern: '6.0.1', line: '6x0y1', matches: true },
+  { pattern: "-E '200|204'", line: '204', matches: true }, { pattern: "-E '^200$|^204$'", line: '2040', matches: false }, { pattern: String.raw`'ok\|ready'`, line: 'ready', matches: true },
   { pattern: '-F 6.0.1', line: '6x0y1', matches: false }, { pattern: '-qF a+b', line: 'a+b', matches: true }, { pattern: 'a-b/c', line: 'xa-b/c', matches: true },
 ]
 for (const { pattern, line, matches } of greps) {
@@ -160,7 +189,11 @@ const shown = [
   { cmd: `hey -m POST -d '{"password": "hunter22", "token":"tok-12345", "env": "prod"}' http://a/`, is: `hey -m POST -d '{"password": "***", "token":"***", "env": "prod"}' http://a/` },
   { cmd: `curl -d 'user=bob&password=hunter22' http://a/`, is: `curl -d 'user=bob&password=***' http://a/` },
   { cmd: `curl -sfuroot:hunter22 http://a/`, is: `curl -sfu*** http://a/` },
-  { cmd: `curl -d "{\"apiKey\": \"abcd1234\"}" http://a/`, is: `curl -d "{\"apiKey\": \"***\"}" http://a/` },
+  { cmd: String.raw`curl -d "{\"apiKey\": \"abcd1234\"}" http://a/`, is: String.raw`curl -d "{\"apiKey\": \"***\"}" http://a/` },
   { cmd: `hey -z 1m -q 10 -c 2 -host shop.test http://a/b?c=d`, is: `hey -z 1m -q 10 -c 2 -host shop.test http://a/b?c=d` },
 ]
 for (const { cmd, is } of shown) test(`shown: ${is}`, async (t) => { t.equal(showCommand(cmd), is) })
+
+const documented = readFileSync('docs/hooks.md', 'utf8').split('\n').filter((line) => /^(?:curl|hey|sleep|grpc_health_probe) /.test(line))
+test('the page has examples', async (t) => { t.ok(documented.length >= 5) })
+for (const cmd of documented) test(`documented: ${cmd}`, async (t) => { t.match(parseCommand(cmd, LIMITS), { ok: true }) })

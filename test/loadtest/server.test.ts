@@ -231,6 +231,11 @@ const checks = [
   { name: 'an answer that is too large is a no', cmd: 'curl -s URL/huge', is: { status: 500, body: /larger than/ } },
   { name: 'hey runs as a check too', cmd: 'hey -n 2 -c 1 URL/', returns: true, is: { status: 200, body: /Requests: 2 in/ } },
   { name: 'retries reach a target that recovers too late as a no', cmd: 'curl -sf --retry 2 --retry-delay 0 URL/broken', is: { status: 500 } },
+  { name: 'the status alone, as most checks ask for it', cmd: `curl -s -o /dev/null -w '%{http_code}' URL/ | grep 200`, returns: true, is: { status: 200, body: /^200$/ } },
+  { name: 'another status', cmd: `curl -s -o /dev/null -w "%{http_code}\\n" URL/broken | grep 200`, is: { status: 500, body: /grep found nothing$/ } },
+  { name: 'no status at all is 000, as with curl', cmd: `curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:1/ | grep 000`, is: { status: 200 } },
+  { name: 'size and type', cmd: `curl -s -o /dev/null -w '%{size_download} %{content_type} 100%%' URL/`, returns: true, is: { status: 200, body: '26  100%' } },
+  { name: 'a pause between two parts', cmd: 'sleep 0.05 && curl -sf URL/', is: { status: 200 } },
   { name: 'nobody listening is a no', cmd: 'curl -s http://127.0.0.1:1/', is: { status: 500, body: /curl: ECONNREFUSED$/ } },
 ]
 for (const { name, cmd, returns = false, is } of checks) {
