@@ -73,7 +73,8 @@ export function createLoadTester(options: LoadTesterOptions): FastifyInstance {
     if (request.headers[OWN_MARK] === undefined || FOR_ITSELF.test(request.url)) return
     return text(reply, 403, 'the load tester takes no orders from its own commands')
   })
-  app.addHook('onClose', async () => {
+  // Before it waits for the answers that are under way: these are what it would wait for.
+  app.addHook('preClose', async () => {
     closing.abort()
     await queue.close()
   })

@@ -341,3 +341,14 @@ test('a load that is given up lets go of requests on connections that it had ren
   await until('command failed')
   t.ok(performance.now() - begun < 2_000, `${performance.now() - begun} ms`)
 })
+
+test('closing gives up a check that somebody waits for, and tells them', async (t) => {
+  const { app } = tester(t)
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const answer = fetch(url, { method: 'POST', body: JSON.stringify({ ...SHOP, metadata: { type: 'bash', cmd: 'sleep 30' } }) })
+  await sleep(200)
+  const begun = performance.now()
+  await app.close()
+  t.ok(performance.now() - begun < 5_000, `${performance.now() - begun} ms`)
+  t.equal((await answer).status, 500)
+})
