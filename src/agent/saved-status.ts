@@ -23,7 +23,7 @@ export type SavedStatuses = {
   forget(key: string): void
 }
 
-/** After this long a save counts as seen: a relist may have jumped over its version (ms). */
+/** After this long a save counts as seen, whatever the watch brings (ms). */
 const LONGEST_LAG_MS = 5_000
 /** A Gateway's controller says within this time that it has taken a route; measured at 1.5 s (ms). */
 const DEFERRED_MS = 2_500
@@ -44,8 +44,8 @@ export function createSavedStatuses(client: KubeClient, now: () => number): Save
       const key = objectKey(cached.metadata)
       const last = saved.get(key)
       if (!last) return cached
-      const isSeen = last.resourceVersion === cached.metadata.resourceVersion
-      const isOver = last.follows ? !isSeen && !isDeepStrictEqual(last.follows, cached.status ?? {}) : isSeen
+      const { resourceVersion } = cached.metadata
+      const isOver = last.follows ? last.resourceVersion !== resourceVersion && !isDeepStrictEqual(last.follows, cached.status ?? {}) : isAtLeast(resourceVersion, last.resourceVersion)
       if (last.uid !== cached.metadata.uid || isOver || now() - last.at > LONGEST_LAG_MS) {
         saved.delete(key)
         return cached
@@ -59,7 +59,8 @@ export function createSavedStatuses(client: KubeClient, now: () => number): Save
         const stored = await client.replace<Canary>({ ...canary, status }, { subresource: 'status' })
         saved.set(key, { resourceVersion: stored.metadata.resourceVersion ?? '', uid: stored.metadata.uid ?? '', status: stored.status ?? {}, at: now() })
       } catch (err) {
-        saved.delete(key)
+        // What was saved before is still newer than what the watch has brought. What was deferred was never decided.
+        if (saved.get(key)?.follows) saved.delete(key)
         throw err
       }
     },
@@ -77,8 +78,16 @@ export function createSavedStatuses(client: KubeClient, now: () => number): Save
     seen(canary) {
       const key = objectKey(canary.metadata)
       const last = saved.get(key)
-      if (last && !last.follows && last.resourceVersion === canary.metadata.resourceVersion) saved.delete(key)
+      if (last && !last.follows && isAtLeast(canary.metadata.resourceVersion, last.resourceVersion)) saved.delete(key)
     },
     forget: (key) => { saved.delete(key) },
   }
+}
+
+const NUMBER = /^\d+$/
+
+/** Versions of one object are numbers that grow; of others nothing is known but whether they are equal. */
+function isAtLeast(version: string | undefined, other: string): boolean {
+  if (version === undefined || !NUMBER.test(version) || !NUMBER.test(other)) return version === other
+  return BigInt(version) >= BigInt(other)
 }

@@ -9,6 +9,16 @@ const none: Fault = 'none'
 
 export const COUNTEREXAMPLES: readonly { readonly name: string; readonly scenario: Scenario }[] = [
   {
+    name: 'a status that is refused, as a command came in between: what was saved just before is not forgotten for an older copy, and pods stay until requests have left them',
+    scenario: {
+      ...calm, spec: 0, isAdopted: false, lags: [1, 0, 0, 0, 0, 5, 0, 5, 0],
+      steps: [
+        after({ do: 'image', revision: 'v3' }, 0, 6_000, 0, 1_100, 0), after({ do: 'editRoutes', weight: 0 }, 0, 0, 0), after({ do: 'scale', replicas: 0, how: 'scale' }, 0, 0, 0),
+        after({ do: 'image', revision: 'v1' }, 0, 0, 0, 0, 0), after({ do: 'editRoutes', weight: 100 }, 6_000), after({ do: 'command', command: 'promote' }, 0),
+      ],
+    },
+  },
+  {
     // On replica ratios a canary without pods looks like "all weight on the primary" while the apex still selects both.
     name: 'an abort beside a broken primary, the canary scaled to zero by hand: the apex goes back to the primary alone',
     scenario: {

@@ -127,7 +127,6 @@ export class ModelAgent {
     } catch (err) {
       if (err instanceof Crash) this.crash()
       else if (err instanceof Lost || (err instanceof Error && EXPECTED.test(err.message))) {
-        this.#saved = undefined
         this.wakeAt = this.world.now + RETRY_MS
       } else throw err
     }
