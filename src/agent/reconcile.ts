@@ -60,7 +60,7 @@ export async function reconcile(key: string, ports: Ports): Promise<number | und
     if (!decision.effects.some(({ kind }) => kind === 'removeFinalizer')) await ports.saveStatus(canary, status)
   }
   logDecision(ports.log, before, status)
-  for (const item of decision.news) ports.announce(canary, item) // last, or a failed save would tell it twice
+  for (const item of decision.news) ports.announce(canary, { ...item, status: item.status ?? status }) // last, or a failed save would tell it twice
   return earlier(earlier(decision.wakeAt, nextAt), ports.statusDueAt(key))
 }
 

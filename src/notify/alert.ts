@@ -1,6 +1,6 @@
 /** What is told to people, before any provider gives it a form. Pure. Read this first. */
 
-import type { Canary, CanarySpec } from '#api/canary.ts'
+import type { Canary, CanarySpec, CanaryStatus } from '#api/canary.ts'
 import { DEFAULT_PROGRESS_DEADLINE_SECONDS } from '#api/defaults.ts'
 
 export const SEVERITIES = ['info', 'warn', 'error'] as const
@@ -21,7 +21,13 @@ export type Alert = {
 }
 
 /** The part of a decision's news that an alert is made of. */
-export type NewsItem = { readonly reason: string; readonly message: string; readonly severity?: Severity }
+export type NewsItem = {
+  readonly reason: string
+  readonly message: string
+  readonly severity?: Severity
+  /** With the decision that is told; the Canary's own is of before. */
+  readonly status?: CanaryStatus
+}
 
 export type AlertContext = {
   /** Unix ms. */
@@ -52,14 +58,15 @@ const WITH_SETTINGS: readonly string[] = ['CanaryInitialized', 'CanaryStarted']
 /** The alert for a piece of news; undefined when nobody is to be alerted to it. */
 export function alertOf(canary: Canary, item: NewsItem, { at, cluster }: AlertContext): Alert | undefined {
   if (item.severity === undefined) return undefined
-  const { metadata, status } = canary
+  const { metadata } = canary
+  const { lastAppliedSpec = '' } = item.status ?? canary.status ?? {}
   return {
     canary: { name: metadata.name, namespace: metadata.namespace ?? '' },
     severity: item.severity,
     reason: item.reason,
     message: TEXTS[item.reason]?.(canary, item) ?? item.message,
     fields: [...(cluster ? [{ name: 'Cluster', value: cluster }] : []), ...(WITH_SETTINGS.includes(item.reason) ? settingsOf(canary) : [])],
-    revision: status?.lastAppliedSpec ?? '',
+    revision: lastAppliedSpec,
     at,
   }
 }

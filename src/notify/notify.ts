@@ -27,7 +27,7 @@ export type NotifyStats = Readonly<Record<Notification['state'], number>>
 export type Notifier = {
   /**
    * Tells everybody concerned; nobody needs to wait for it. Resolves when each has been told or given up, and never rejects.
-   * The same alert to the same receiver goes out once within ten minutes.
+   * The same alert of one run goes to the same receiver once within ten minutes.
    */
   notify(canary: Canary, alert: Alert): Promise<readonly Notification[]>
   stats(): NotifyStats
@@ -35,6 +35,11 @@ export type Notifier = {
 
 const REPEAT_MS = 10 * 60_000
 const MAX_REMEMBERED = 5_000
+/** What happened in the run before this one says nothing about it: a revision that is retried may well end the same way, minutes later. */
+const BEGINNINGS: readonly string[] = ['CanaryStarted', 'CanaryRestarted']
+
+/** What is told at every check differs in its numbers, in names of pods and in identifiers of requests: everything that has a digit. */
+const alike = (message: string): string => message.replaceAll(/[\w.,-]*\d[\w.,-]*/g, '#')
 
 /** Severities are a ladder: who asks for warnings gets errors too. Left empty it means `info`, as Flagger documents it. */
 const isWanted = (asked: string | undefined, severity: Severity): boolean =>
@@ -52,6 +57,7 @@ export function receiversOf({ metadata, spec }: Pick<Canary, 'metadata' | 'spec'
 export function createNotifier({ outbox, destination, fallback = [], now, onOutcome, ...ports }: NotifierOptions): Notifier {
   /** When an alert was last sent to a receiver; oldest first. */
   const sentAt = new Map<string, number>()
+  const subjectOf = ({ canary }: Alert): string => JSON.stringify([canary.namespace, canary.name])
   const counts = { delivered: 0, failed: 0, repeated: 0, dropped: 0 }
 
   function isRepeated(key: string): boolean {
@@ -71,7 +77,7 @@ export function createNotifier({ outbox, destination, fallback = [], now, onOutc
   }
 
   function send(alert: Alert, receiver: Receiver): Promise<Notification> {
-    const key = JSON.stringify([laneOf(receiver), alert.canary.namespace, alert.canary.name, alert.reason, alert.revision, alert.message])
+    const key = subjectOf(alert) + JSON.stringify([laneOf(receiver), alert.reason, alert.severity, alert.revision, alike(alert.message)])
     const end = (state: Notification['state'], outcome: Outcome): Notification => {
       counts[state] += 1
       // What did not arrive may be told again.
@@ -90,7 +96,10 @@ export function createNotifier({ outbox, destination, fallback = [], now, onOutc
   }
 
   return {
-    notify: (canary, alert) => Promise.all(receiversOf(canary, alert.severity, fallback).map((receiver) => send(alert, receiver))),
+    notify(canary, alert) {
+      if (BEGINNINGS.includes(alert.reason)) for (const key of sentAt.keys()) if (key.startsWith(subjectOf(alert))) sentAt.delete(key)
+      return Promise.all(receiversOf(canary, alert.severity, fallback).map((receiver) => send(alert, receiver)))
+    },
     stats: () => ({ ...counts }),
   }
 }

@@ -173,7 +173,7 @@ export type News = {
   readonly message: string
   /** Alerts go out for news with a severity. */
   readonly severity?: 'info' | 'warn' | 'error'
-  /** The status that it speaks of, where the decision goes beyond it: the last failed check is told before the rollback that it brings. */
+  /** The status that it speaks of: the decision's, unless the decision goes beyond it, as the last failed check is told before the rollback that it brings. */
   readonly status?: CanaryStatus
 }
 

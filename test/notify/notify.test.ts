@@ -134,6 +134,30 @@ test('the same alert goes out once within ten minutes, and again later', async (
   t.same(notifier.stats(), { delivered: 3, failed: 0, repeated: 1, dropped: 0 })
 })
 
+test('a run that is tried again is told anew, however soon it ends the same way', async (t) => {
+  const script = ports(status(200))
+  const { notifier } = notifierWith(script)
+  const started = alert({ severity: 'info', reason: 'CanaryStarted', message: 'New revision detected, progressing canary analysis.' })
+  const other = alert({ canary: { name: 'shop-api', namespace: 'prod' } })
+  await notifier.notify(canaryWith(), other)
+  for (let run = 0; run < 2; run += 1) {
+    t.match(await notifier.notify(canaryWith(), started), [{ state: 'delivered' }])
+    t.match(await notifier.notify(canaryWith(), alert()), [{ state: 'delivered' }])
+    t.match(await notifier.notify(canaryWith(), alert()), [{ state: 'repeated' }])
+  }
+  t.match(await notifier.notify(canaryWith(), other), [{ state: 'repeated' }], 'another Canary\'s run is not this one\'s')
+})
+
+test('what is told at every check goes out once, whatever its numbers and identifiers', async (t) => {
+  const script = ports(status(200))
+  const { notifier } = notifierWith(script)
+  const said = async (message: string, severity: Alert['severity'] = 'warn') => notifier.notify(canaryWith(), alert({ reason: 'CanaryMetricUnavailable', severity, message }))
+  t.match(await said('HTTP 503 request 6f1c2d9e-77aa-4b failed after 5001 ms'), [{ state: 'delivered' }])
+  t.match(await said('HTTP 503 request 9a0b11ce-0000-4c failed after 5003.5 ms'), [{ state: 'repeated' }])
+  t.match(await said('the address is denied'), [{ state: 'delivered' }])
+  t.match(await said('the address is denied', 'error'), [{ state: 'delivered' }], 'what has become worse is told')
+})
+
 test('an alert that did not arrive may be told again', async (t) => {
   const script = ports(status(404), status(200))
   const { notifier, lost } = notifierWith(script)

@@ -51,6 +51,10 @@ test('each reason that has words of its own here is one that a rollout gives', a
   t.same(texts.map(({ reason }) => reason).filter((reason) => !given.has(reason)), [])
 })
 
+test('an alert names the revision that it speaks of, not the one before', async (t) => {
+  t.match(alertOf(canaryWith(), { ...news('CanaryStarted'), status: { lastAppliedSpec: '2def' } }, { at: NOW }), { revision: '2def' })
+})
+
 test('news without a severity alert nobody', async (t) => {
   t.equal(alertOf(canaryWith(), { reason: 'CanaryAdvanced', message: 'Advance shop.prod canary weight 10' }, { at: NOW }), undefined)
 })
