@@ -1,6 +1,6 @@
 import type { Canary } from '#api/canary.ts'
 import { apexName } from '#api/defaults.ts'
-import { baselineName, canaryName, LABEL_ROLE, primaryName } from '#api/names.ts'
+import { baselineName, canaryName, LABEL_ROLE, LABEL_TARGET, primaryName } from '#api/names.ts'
 import { countsOf, type KubeObject, type ObjectReader, type Service, type Workload } from '#api/objects.ts'
 import { ALL_TO_PRIMARY, routesTo } from '#api/routes.ts'
 import { selectorFor, servingOf, withSelector, type Serving } from '#api/selectors.ts'
@@ -60,7 +60,14 @@ function renderServing(canary: Canary, serving: Serving, objects: ObjectReader):
 function partsOf(canary: Canary, objects: ObjectReader) {
   const { name } = canary.spec.targetRef
   const apex = objects.get({ apiVersion: 'v1', kind: 'Service', ...placeOf(canary), name: apexName(canary) }) as Service | undefined
-  return { apex, target: workloadIn(canary, name, objects), primary: workloadIn(canary, primaryName(name), objects) }
+  const primary = workloadIn(canary, primaryName(name), objects)
+  return { apex, target: workloadIn(canary, name, objects) ?? (primary && afterPrimary(primary, name)), primary }
+}
+
+/** A target that was deleted, as far as its Service selects by it: a canary that was rolled back for that must lose its requests nevertheless. */
+function afterPrimary(primary: Workload, name: string): Workload {
+  const { [LABEL_ROLE]: _, [LABEL_TARGET]: __, ...matchLabels } = primary.spec.selector.matchLabels ?? {}
+  return { ...primary, metadata: { ...primary.metadata, name }, spec: { ...primary.spec, selector: { matchLabels } } }
 }
 
 const workloadIn = (canary: Canary, name: string, objects: ObjectReader): Workload | undefined =>

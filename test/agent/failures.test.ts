@@ -99,6 +99,18 @@ for (const { name, rule, spec, phase } of [
   })
 }
 
+for (const provider of ['kubernetes', 'traefik'] as const) {
+  test(`${provider}: a target deleted in mid-run: its canary gets no more requests and goes, the primary serves on`, async (t) => {
+    const world = await released({ spec: { provider } }, {})
+    await world.run({ until: () => world.status().canaryWeight === 50 })
+    world.fake.remove({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: 'cart' })
+    await world.pass(60_000)
+    ends(t, world, { phase: 'Failed', promoted: 'False', primary: 'cart:1', told: ['CanaryRollingBack', 'CanaryTargetMissing'] })
+    t.equal(world.workload('cart-canary')?.spec.replicas, 0)
+    t.match(world.readyBehind('cart').map(({ metadata }) => metadata.name), [/^cart-primary-/, /^cart-primary-/])
+  })
+}
+
 for (const fault of ['timeout', '500', '429'] as const) {
   test(`an API server that answers every call with ${fault} for a minute: nothing moves, and then it goes on`, async (t) => {
     const world = await released({}, {})
