@@ -3,6 +3,7 @@ import type { Http } from '#api/http.ts'
 import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis, CanaryStatus } from '#api/canary.ts'
 import { isServiceTarget } from '#api/defaults.ts'
+import { FLAGGER_API_VERSION } from '#api/names.ts'
 import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
 import type { Routes } from '#api/routes.ts'
 import { apply, scalerOf } from '#agent/apply.ts'
@@ -124,7 +125,9 @@ export function createAgent(options: AgentOptions): Agent {
       if (!leads(objectKey(target.metadata))) return
       const message = `${target.metadata.name}.${target.metadata.namespace} was changed while CanaryGate's webhook was not reached: this revision rolls out ungated`
       log.warn({ target: objectKey(target.metadata) }, 'a change was missed')
-      void events.record(target, { type: 'Warning', reason: 'CanaryGateMissed', message })
+      const item = { type: 'Warning', severity: 'warn', reason: 'CanaryGateMissed', message } as const
+      void events.record(target, item)
+      telling.alert(canaryOver(target, caches), item)
     },
     wakeUngated: (target) => gateLater(target),
   })
@@ -144,7 +147,7 @@ export function createAgent(options: AgentOptions): Agent {
   })
   const authority = createAuthority(accessReviewOf(client), log)
   const claims = createClaims({ client, caches })
-  const failing = createFailing({ saved, events, log, now })
+  const failing = createFailing({ saved, announce: telling.announce, log, now })
   const runs = createRuns({ ...(options.isShared ? { shared: { now } } : {}), canaries: () => caches.canaries().map((canary) => saved.current(canary)), wake: (keys) => { for (const key of keys) enqueue(key) } })
   const proxies = (options.proxies ?? []).map((settings) => createProxies(settings, client, now))
   const vigil = createVigil({ http: options.http, caches, log, now, proxies })
@@ -353,6 +356,12 @@ function hindrancesOf(canary: Canary, caches: Caches, defaultProvider: string): 
     reason: 'CanaryScalerMissing',
     message: `spec.autoscalerRef: ${autoscalerRef.kind} ${namespace}/${autoscalerRef.name} not found: the primary of ${targetRef.name} keeps its count until there is one`,
   }] : [])]
+}
+
+/** The Canary of a Deployment, or where it has none yet, one that names nobody to be alerted. */
+function canaryOver({ metadata: { name, namespace = '' } }: KubeObject, caches: Caches): Canary {
+  const [known] = caches.canariesOf(namespace, name).flatMap((key) => caches.canary(key) ?? [])
+  return known ?? { apiVersion: FLAGGER_API_VERSION, kind: 'Canary', metadata: { name, namespace }, spec: { targetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name }, analysis: {} } }
 }
 
 /** Workloads of gated namespaces that no Canary speaks of. */

@@ -1,13 +1,13 @@
 import type { Canary } from '#api/canary.ts'
 import { objectKey } from '#api/objects.ts'
-import type { EventRecorder } from '#kube/events.ts'
 import { KubeError } from '#kube/error.ts'
 import type { Log } from '#kube/log.ts'
+import type { News } from '#rollout/decision.ts'
 import { RECONCILED, timestamp } from '#rollout/status.ts'
 import type { SavedStatuses } from '#agent/saved-status.ts'
 
 /**
- * What a Canary's own turn could not do is that Canary's event and condition: a router whose CRD is missing, a provider that nobody knows, a right that is missing.
+ * What a Canary's own turn could not do is that Canary's event, alert and condition: a router whose CRD is missing, a provider that nobody knows, a right that is missing.
  * Told once for each reason, when it lasts; the next status that is written, which is after everything worked, takes the condition away.
  */
 export type Failing = {
@@ -19,8 +19,8 @@ export type Failing = {
 /** What is over after this long was a moment's disorder, of which nobody has to know (ms). */
 const LASTING_MS = 2_000
 
-export function createFailing({ saved, events, log, now }: {
-  readonly saved: SavedStatuses; readonly events: EventRecorder; readonly log: Log; readonly now: () => number
+export function createFailing({ saved, announce, log, now }: {
+  readonly saved: SavedStatuses; readonly announce: (canary: Canary, item: News) => void; readonly log: Log; readonly now: () => number
 }): Failing {
   const first = new Map<string, { readonly message: string; readonly at: number }>()
   return {
@@ -43,7 +43,8 @@ export function createFailing({ saved, events, log, now }: {
       try {
         await saved.save(canary, { ...canary.status, conditions: [...conditions.filter(({ type }) => type !== RECONCILED), condition] })
         const { name, namespace = '' } = canary.metadata
-        await events.record(canary, { type: 'Warning', reason: 'CanaryNotReconciled', message: `${name}.${namespace}: what was decided could not be done, and is tried again: ${message}` })
+        // It may be a rollback that cannot be done.
+        announce(canary, { type: 'Warning', severity: 'error', reason: 'CanaryNotReconciled', message: `${name}.${namespace}: what was decided could not be done, and is tried again: ${message}` })
       } catch (failed) {
         // The fault itself is logged by the queue; a Canary that goes, or a status that somebody else has just written, is told next time.
         log.debug({ err: failed, canary: key }, 'a failure could not be told')

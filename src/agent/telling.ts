@@ -41,6 +41,8 @@ export type TellingOptions = {
 export type Telling = {
   /** Says one thing everywhere: event, event hooks, alerts. Each goes on by itself, in its order: no rollout waits for a busy API server or a dead receiver. */
   announce(canary: Canary, item: News): void
+  /** The alert alone, for what is an event of another object. */
+  alert(canary: Canary, item: News): void
   /** What is under way gets this long (ms). */
   close(graceMs: number): Promise<void>
 }
@@ -74,11 +76,15 @@ export function createTelling(options: TellingOptions): Telling {
       if (canary) void events.record(canary, { type: 'Warning', reason: 'CanaryAlertFailed', message: `Alert to ${receiver.name} was not delivered: ${outcome.reason}` })
     },
   })
+  function alert(canary: Canary, item: News): void {
+    const about = alertOf(canary, item, { at: now(), ...(options.clusterName ? { cluster: options.clusterName } : {}) })
+    if (about) void notifier.notify(canary, about)
+  }
   return {
+    alert,
     announce(canary, item) {
       eventHooks.tell(canary, item, now())
-      const alert = alertOf(canary, item, { at: now(), ...(options.clusterName ? { cluster: options.clusterName } : {}) })
-      if (alert) void notifier.notify(canary, alert)
+      alert(canary, item)
       void events.record(canary, item)
     },
     async close(graceMs) {

@@ -42,12 +42,16 @@ type Text = (canary: Canary, item: NewsItem) => string
 const TEXTS: Readonly<Record<string, Text>> = {
   CanaryInitialized: ({ spec }) => `New ${spec.targetRef.kind} detected, initialization completed.`,
   CanaryStarted: () => 'New revision detected, progressing canary analysis.',
-  CanarySucceeded: ({ spec }) => (spec.skipAnalysis
-    ? 'Canary analysis was skipped, promotion finished.' : 'Canary analysis completed successfully, promotion finished.'),
+  CanarySucceeded: ({ spec, status }) => {
+    if (spec.skipAnalysis) return 'Canary analysis was skipped, promotion finished.'
+    const { bypass } = status?.gate ?? {}
+    return bypass === undefined ? 'Canary analysis completed successfully, promotion finished.' : `Canary was promoted without an analysis to its end (${bypass}), promotion finished.`
+  },
   CanaryAwaitingApproval: () => 'Canary is waiting for approval.',
   CanaryAwaitingPromotion: () => 'Canary promotion is waiting for approval.',
   CanaryIncreaseHeld: () => 'Canary traffic increase is waiting for approval.',
   CanaryRollbackRequested: () => 'Rolling back manual webhook invoked',
+  CanaryTerminating: () => 'Canary is being deleted in mid-run: the stable revision serves on.',
   CanaryPromotionFailed: (_canary, { message }) => message.replace(/^Promotion of \S+ failed/, 'Promotion failed'),
   CanaryThresholdReached: ({ spec }) => `Failed checks threshold reached ${Math.max(1, spec.analysis.threshold ?? 1)}`,
 }

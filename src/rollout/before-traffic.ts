@@ -43,7 +43,7 @@ function pollRollback(before: CanaryStatus, seen: Seen, now: number):
 /** The owner wants no pods: the canary has none either, and the analysis waits. Somebody who promotes has decided otherwise. */
 export const isAsleep = (status: CanaryStatus, target: TargetSeen): boolean => target.wantedReplicas === 0 && !target.scaled && status.gate?.bypass === undefined
 
-export const asleep = (target: string): News => normal('CanaryHalted', `${target} is scaled to zero: the analysis begins anew when it is scaled up`)
+export const asleep = (target: string): News => normal('CanaryHalted', `${target} is scaled to zero: the analysis begins anew when it is scaled up`, 'info')
 
 function sleep(before: CanaryStatus, seen: Seen, now: number): Decision {
   const routing = route(before, seen, ALL_TO_PRIMARY, now)
@@ -72,7 +72,7 @@ function bringUp(before: CanaryStatus, seen: Seen, target: TargetSeen, now: numb
   const freshPods = before.gate?.bypass ? [] : keepBaseline(before, seen, replicas, routing.settled)
   if (freshPods.length > 0) return waiting(routing.status, freshPods)
   if (seen.primary && !seen.primary.readiness.ready && !seen.primary.readiness.retriable && !before.gate?.bypass) {
-    const said = once(routing.status, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`))
+    const said = once(routing.status, warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`, 'warn'))
     return waiting(said.status, [], said.news)
   }
   if (!canary.readiness.ready) {
@@ -103,8 +103,8 @@ function begin(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   if (held) return { ...tell(before, held), wakeAt: seen.runHeld?.until }
   if (seen.spec.skipAnalysis) return promote(before, seen, now)
   const excess = excessOf(seen.spec)
-  if (excess) return tell(before, warning('CanaryHalted', `Halt ${canaryOf(seen)} advancement: ${excess}`))
-  if (plan.steps.length === 0) return tell(before, warning('CanaryHalted', `Halt ${canaryOf(seen)} advancement: the analysis has no steps; set stepWeight, stepWeights or iterations`))
+  if (excess) return tell(before, warning('CanaryHalted', `Halt ${canaryOf(seen)} advancement: ${excess}`, 'warn'))
+  if (plan.steps.length === 0) return tell(before, warning('CanaryHalted', `Halt ${canaryOf(seen)} advancement: the analysis has no steps; set stepWeight, stepWeights or iterations`, 'warn'))
 
   const started = normal('CanaryAnalysisStarting', `Starting canary analysis for ${targetOf(seen)}`)
   const hooks = consult(seen, 'pre-rollout', 'Progressing')

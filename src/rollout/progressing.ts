@@ -61,7 +61,7 @@ function commanded(before: CanaryStatus, seen: Seen, target: TargetSeen, now: nu
     take({ ...stays, status, news: [normal(reason, message)] }, command, now)
   switch (command.command) {
     case 'abort':
-      return take(rollBack(before, seen, now, { message: `aborted ${because(command)}` }), command, now)
+      return take(rollBack(before, seen, now, { message: `aborted ${because(command)}`, isCommanded: true }), command, now)
     case 'pause':
       if (before.gate?.paused) return refuse(stays, command, `the run is ${before.gate.paused} already`, now)
       return noted(withGate(before, { paused: `paused ${because(command)}` }), 'CanaryPaused', `Pausing ${canaryOf(seen)} ${because(command)}: checks go on, the weight does not rise`)

@@ -20,7 +20,7 @@ export const resting: PhaseStep = (before, seen, now) => {
   const release: Effect[] = routing.settled && (seen.canary?.replicas ?? 0) > 0 ? [{ kind: 'scale', role: 'canary', replicas: 0 }] : []
   if (routing.settled) release.push(...releaseBaseline(seen))
   if (!target) {
-    const told = once(withoutWait(routing.status, true, now), warning('CanaryTargetMissing', `${seen.spec.targetRef.kind.toLowerCase()} ${targetOf(seen)} not found: the primary keeps serving`))
+    const told = once(withoutWait(routing.status, true, now), warning('CanaryTargetMissing', `${seen.spec.targetRef.kind.toLowerCase()} ${targetOf(seen)} not found: the primary keeps serving`, 'warn'))
     return { status: told.status, effects: [...routing.effects, ...release], news: told.news, wakeAt: routing.wakeAt }
   }
   const upkeep = keep(seen, target, before.lastPromotedSpec, routing.settled ? 'resting' : 'running')
@@ -78,8 +78,8 @@ function settle(rest: Decision, seen: Seen, target: TargetSeen, now: number): De
     if (target.gate?.startsWith('failed')) return { ...rest, status, effects }
     effects.push({ kind: 'markGate', gate: `failed: ${why}`, revision: target.revision })
     // Right after the rollback itself the mark may not be seen yet.
-    const isAgain = now - (timeOf(status.gate?.changedAt) ?? now) > OBSERVATION_LAG_MS
-    const known = warning('CanaryKnownBad', `Revision ${target.revision} of ${targetOf(seen)} was rolled back before and is not analysed again: canarygate.dev/retry does that`)
+    const isAgain = now - (timeOf(rest.status.gate?.changedAt) ?? now) > OBSERVATION_LAG_MS
+    const known = warning('CanaryKnownBad', `Revision ${target.revision} of ${targetOf(seen)} was rolled back before and is not analysed again: canarygate.dev/retry does that`, 'warn')
     return { ...rest, status, effects, news: isAgain ? [known] : [] }
   }
   // After a rollback the stable revision may be requested again, by `rollout undo` say: then nothing is left to be told.

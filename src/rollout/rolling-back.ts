@@ -17,6 +17,8 @@ export type RollbackCause = {
   readonly isManual?: boolean
   /** Nobody's fault: the owner went back. */
   readonly isAbort?: boolean
+  /** Somebody's wish, and no fault of the revision's that anybody has found. */
+  readonly isCommanded?: boolean
 }
 
 /** All weight back to the primary at once; the canary's pods go later, when no request can reach them any more (see `resting`). */
@@ -55,5 +57,5 @@ function newsOf(seen: Seen, cause: RollbackCause): readonly News[] {
   if (cause.isWorse) return [warning('CanaryProvedWorse', `Rolling back ${of}: ${cause.message}`, 'error'), failed]
   if (cause.isUnready) return [warning('CanaryNotReady', cause.message, 'error'), failed]
   if (cause.isManual) return [warning('CanaryRollbackRequested', `Rolling back ${of} ${cause.message}`, 'warn'), failed]
-  return [warning('CanaryRollingBack', `Rolling back ${of} ${cause.message}`, 'error'), failed]
+  return [warning('CanaryRollingBack', `Rolling back ${of} ${cause.message}`, cause.isCommanded ? 'warn' : 'error'), failed]
 }

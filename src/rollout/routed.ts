@@ -25,7 +25,7 @@ export function told(before: CanaryStatus, decision: Decision, seen: Seen, now: 
   const isInForce = gate?.routesAt !== undefined || agrees(seen, asked)
   // What is asked for only now has its own time.
   const asking = before.gate?.routesFor === gate?.routesFor && old?.status !== 'True' ? old : undefined
-  const about = isInForce ? { condition: inForce(old, asked, seen, now), news: [], wakeAt: undefined } : pending(asking, asked, seen, now)
+  const about = isInForce ? { condition: inForce(old, asked, seen, now), news: [], wakeAt: undefined } : pending(asking, asked, phaseOf(decision.status) === 'Failed' ? 'error' : 'warn', seen, now)
   return {
     ...decision,
     status: withEffectiveWeight({ ...decision.status, conditions: [...others, about.condition] }, servedAs(asked.canary, seen)?.percent),
@@ -53,7 +53,8 @@ function inForce(old: Condition | undefined, asked: Routes, seen: Seen, now: num
   return conditionOf(old, 'True', 'InForce', [wordsOf(asked), servedOf(asked, seen), seen.obstacle && `but ${seen.obstacle}`].filter(Boolean).join('; '), now)
 }
 
-function pending(old: Condition | undefined, asked: Routes, seen: Seen, now: number): { readonly condition: Condition; readonly news: Decision['news']; readonly wakeAt: number | undefined } {
+/** `severity`: requests that still go to what was rolled back are worse than ones that come late to what is tried. */
+function pending(old: Condition | undefined, asked: Routes, severity: 'warn' | 'error', seen: Seen, now: number): { readonly condition: Condition; readonly news: Decision['news']; readonly wakeAt: number | undefined } {
   const since = timeOf(old?.lastTransitionTime) ?? now
   if (old?.status !== 'False' && now - since < ROUTER_PATIENCE_MS) {
     return { condition: conditionOf(old, 'Unknown', 'Asked', `asked for: ${wordsOf(asked)}`, now), news: [], wakeAt: since + ROUTER_PATIENCE_MS }
@@ -62,7 +63,7 @@ function pending(old: Condition | undefined, asked: Routes, seen: Seen, now: num
   const isNew = old?.status !== 'False' || old.message !== message
   return {
     condition: conditionOf(old, 'False', 'NotInForce', message, now),
-    news: isNew ? [warning('CanaryRoutesNotInForce', `Halt ${canaryOf(seen)} advancement: ${message}`)] : [],
+    news: isNew ? [warning('CanaryRoutesNotInForce', `Halt ${canaryOf(seen)} advancement: ${message}`, severity)] : [],
     wakeAt: undefined,
   }
 }

@@ -51,11 +51,11 @@ function waitForPolicy(rest: Decision, seen: Seen, { reason, until, queued }: Ho
 
 /** Why no run can start now. It starts by itself once that is over. */
 function hindranceOf(seen: Seen, target: TargetSeen, isBypass: boolean): News | undefined {
-  if (seen.spec.suspend) return normal('CanarySuspended', 'skipping canary run as object is suspended')
-  if (target.paused) return normal('CanarySuspended', `${targetOf(seen)} is paused: the run starts when it is resumed`)
-  if (target.wantedReplicas === 0 && !target.scaled) return normal('CanaryHalted', `${targetOf(seen)} is scaled to zero: the run starts when it is scaled up`)
+  if (seen.spec.suspend) return normal('CanarySuspended', 'skipping canary run as object is suspended', 'info')
+  if (target.paused) return normal('CanarySuspended', `${targetOf(seen)} is paused: the run starts when it is resumed`, 'info')
+  if (target.wantedReplicas === 0 && !target.scaled) return normal('CanaryHalted', `${targetOf(seen)} is scaled to zero: the run starts when it is scaled up`, 'info')
   if (seen.primary && !seen.primary.readiness.ready && !isBypass) {
-    return warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`)
+    return warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`, 'warn')
   }
   return undefined
 }

@@ -113,7 +113,7 @@ export const warning = (reason: string, message: string, severity?: News['severi
 
 /** Why the weight may not rise although nothing failed: somebody asked for that. */
 export function heldBy(status: CanaryStatus, seen: Seen): News | undefined {
-  if (seen.spec.suspend) return normal('CanarySuspended', 'skipping canary run as object is suspended')
+  if (seen.spec.suspend) return normal('CanarySuspended', 'skipping canary run as object is suspended', 'info')
   if (seen.runHeld) return normal('CanaryHeldByPolicy', `Halt ${canaryOf(seen)} advancement: ${seen.runHeld.reason}`, 'warn')
   return status.gate?.paused ? normal('CanaryPaused', `Halt ${canaryOf(seen)} advancement: ${status.gate.paused}`, 'info') : undefined
 }

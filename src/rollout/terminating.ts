@@ -4,7 +4,10 @@ import { releaseBaseline } from '#rollout/baseline.ts'
 import type { Decision, Effect, PhaseStep, Seen, TargetSeen, WorkloadSeen } from '#rollout/decision.ts'
 import { scalers } from '#rollout/keeping.ts'
 import { route } from '#rollout/routing.ts'
-import { enter, normal, notReady, OBSERVATION_LAG_MS, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+import { enter, normal, notReady, OBSERVATION_LAG_MS, phaseOf, RECHECK_MS, targetOf, timeOf, timestamp, warning, withGate } from '#rollout/status.ts'
+
+/** What nobody will hear the end of. */
+const isInRun = (status: CanaryStatus): boolean => ['Waiting', 'Progressing', 'WaitingPromotion', 'Promoting', 'Finalising'].includes(phaseOf(status))
 
 /** `status.gate.routesFor` once the apex and the routes have been told to leave us. */
 const RELEASED = 'released'
@@ -23,7 +26,7 @@ export const terminating: PhaseStep = (before, seen, now) => {
   if (!target) return { ...nothing, effects: [{ kind: 'removeFinalizer' }] }
   if (before.phase !== 'Terminating') {
     const status = withGate(enter(before, 'Terminating', now, { canaryWeight: 0 }), { routesFor: undefined, routesAt: undefined })
-    return { status, effects: [], news: [normal('CanaryTerminating', `Terminating canary ${seen.name}.${seen.namespace}`)], wakeAt: now + OBSERVATION_LAG_MS }
+    return { status, effects: [], news: [normal('CanaryTerminating', `Terminating canary ${seen.name}.${seen.namespace}`, isInRun(before) ? 'warn' : undefined)], wakeAt: now + OBSERVATION_LAG_MS }
   }
   // What was done just before is seen late, and here a look at the past would let go of what serves.
   const trustedAt = (timeOf(before.gate?.changedAt) ?? 0) + OBSERVATION_LAG_MS
@@ -41,7 +44,7 @@ export const terminating: PhaseStep = (before, seen, now) => {
     return here([...home, ...scalers(seen, 'free', 'running'), { kind: 'snapshot', revision: stable }, { kind: 'releaseTarget', revision: stable, replicas: wanted }])
   }
   if (!seen.targetReady || target.runningReplicas < wanted) {
-    const told = notReady(before, warning('CanaryTargetNotReady', `${targetOf(seen)} is not ready yet: until it is, the primary serves and the Canary stays`), false, now)
+    const told = notReady(before, warning('CanaryTargetNotReady', `${targetOf(seen)} is not ready yet: until it is, the primary serves and the Canary stays`, 'warn'), false, now)
     return { ...here([], now + RECHECK_MS), status: told.status, news: told.news }
   }
   const leaving = before.gate?.routesFor === RELEASED ? undefined : withoutCanary(before, seen, now)

@@ -21,7 +21,7 @@ export function underTraffic(before: CanaryStatus, seen: Seen, now: number): Dec
   const { canary } = seen
   if (!canary || canary.revision !== before.lastAppliedSpec) {
     // No weight may point there; the run begins anew with fresh pods.
-    return startOver(before, seen, now, warning('CanaryWorkloadLost', `The canary of ${canaryOf(seen)} was changed or deleted by others: starting over`))
+    return startOver(before, seen, now, warning('CanaryWorkloadLost', `The canary of ${canaryOf(seen)} was changed or deleted by others: starting over`, 'warn'))
   }
   if (!canary.readiness.ready && !canary.readiness.retriable) {
     return rollBack(before, seen, now, { message: `canary deployment ${targetOf(seen)} not ready: ${canary.readiness.reason}`, isUnready: true })
@@ -80,7 +80,7 @@ function check(before: CanaryStatus, seen: Seen, plan: Plan, now: number): Decis
   const unready = seen.canary && !seen.canary.readiness.ready ? seen.canary.readiness.reason : seen.endpoints.canary === 0 ? 'no ready address' : undefined
   if (unready !== undefined) return stay(again, [warning('CanaryNotReady', `canary deployment ${targetOf(seen)} not ready: ${unready}`)])
   if (seen.primary && !seen.primary.readiness.ready) {
-    return stay(again, [warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`)])
+    return stay(again, [warning('CanaryPrimaryNotReady', `${primaryOf(seen)} not ready: ${seen.primary.readiness.reason}`, 'warn')])
   }
   const signal = consultRollback(seen, phaseOf(before))
   if (signal.kind === 'pending') return { status: before, effects: [], news: [], wakeAt: undefined, asks: signal.asks }

@@ -38,6 +38,8 @@ export type World = {
   /** The agent's watches of a kind bring nothing until the answer is called. */
   holdWatch(kind: string): () => void
   readonly metrics: Metrics
+  /** `severity reason`, as whoever is alerted for all gets them. */
+  readonly alerts: readonly string[]
   target(name?: string): Workload
   workload(name: string): Workload | undefined
   service(name: string): Service
@@ -82,6 +84,7 @@ export type WorldOptions = {
 }
 
 export const NAMESPACE = 'shop'
+const ALERTS = 'http://alerts.test/'
 const APPS = 'apps/v1'
 const FLAGGER = 'flagger.app/v1beta1'
 export const TRAEFIK = 'traefik.io/v1alpha1'
@@ -112,6 +115,7 @@ export function createWorld(options: WorldOptions = {}): World {
   const lines: LogLine[] = []
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) })
   const metrics: Metrics = { prometheus: () => undefined, page: () => undefined, requests: [] }
+  const alerts: string[] = []
   const held = new Map<string, { readonly until: Promise<void>; readonly release: () => void }>()
   let changes = 0
   fake.onChange(() => { changes += 1 })
@@ -125,7 +129,12 @@ export function createWorld(options: WorldOptions = {}): World {
   const random = (): number => ((drawn += 0.381_966) % 1)
 
   const http: Http = async (request, signal) => {
-    const { url } = request
+    const { url, body: sent = '' } = request
+    if (url === ALERTS) {
+      const { severity, reason } = JSON.parse(sent) as { readonly severity: string; readonly reason: string }
+      alerts.push(`${severity} ${reason}`)
+      return { status: 200, body: '' }
+    }
     const { pathname, searchParams, hostname } = new URL(url)
     if (options.hooks && hostname === 'hooks') return await options.hooks(request, signal)
     metrics.requests.push(url)
@@ -162,6 +171,7 @@ export function createWorld(options: WorldOptions = {}): World {
       events: createEventRecorder({ client, component: 'canarygate', instance: `agent-${starts}`, log, now: clock.now, random }),
       defaultProvider: options.defaultProvider ?? 'kubernetes',
       metricsServer: options.metricsServer,
+      alertReceiver: { type: 'webhook', address: ALERTS, channel: '', username: '', secret: {} },
       defaultAnalysis: options.defaultAnalysis ?? { interval: '10s', threshold: 2, stepWeights: [50] },
       leads: (key) => own.isLeading() && (options.leads?.(key) ?? true),
       isShared: options.leads !== undefined,
@@ -220,7 +230,7 @@ export function createWorld(options: WorldOptions = {}): World {
     .toSorted((a, b) => Number(a.metadata.resourceVersion) - Number(b.metadata.resourceVersion))
 
   return {
-    fake, clock, lines, metrics, start, run, pass,
+    fake, clock, lines, metrics, alerts, start, run, pass,
     crash: () => life?.die(),
     crashAfter: (calls) => life?.dieAfter(calls),
     isAlive: () => life !== undefined && !life.isDead(),

@@ -31,6 +31,8 @@ const texts = [
   { reason: 'CanaryStarted', says: 'New revision detected, progressing canary analysis.' },
   { reason: 'CanarySucceeded', says: 'Canary analysis completed successfully, promotion finished.' },
   { reason: 'CanarySucceeded', spec: { skipAnalysis: true }, says: 'Canary analysis was skipped, promotion finished.' },
+  { reason: 'CanarySucceeded', status: { gate: { bypass: 'by alice: hotfix' } }, says: 'Canary was promoted without an analysis to its end (by alice: hotfix), promotion finished.' },
+  { reason: 'CanaryTerminating', says: 'Canary is being deleted in mid-run: the stable revision serves on.' },
   { reason: 'CanaryAwaitingApproval', says: 'Canary is waiting for approval.' },
   { reason: 'CanaryAwaitingPromotion', says: 'Canary promotion is waiting for approval.' },
   { reason: 'CanaryIncreaseHeld', says: 'Canary traffic increase is waiting for approval.' },
@@ -39,9 +41,10 @@ const texts = [
   { reason: 'CanaryPromotionFailed', message: 'Promotion of shop-web.prod failed, primary not ready: pod x crashes', says: 'Promotion failed, primary not ready: pod x crashes' },
   { reason: 'CanaryProvedWorse', says: 'told by the event' },
 ]
-for (const { reason, spec = {}, message, says } of texts as readonly { reason: string; spec?: Partial<Canary['spec']>; message?: string; says: string }[]) {
+for (const { reason, spec = {}, status, message, says } of texts as readonly { reason: string; spec?: Partial<Canary['spec']>; status?: Canary['status']; message?: string; says: string }[]) {
   test(`${reason}${'skipAnalysis' in spec ? ' without analysis' : ''} is told as: ${says}`, async (t) => {
-    t.match(alertOf(canaryWith(undefined, spec), news(reason, 'info', message), { at: NOW }), { message: says, reason, revision: '1abc', at: NOW })
+    const canary = { ...canaryWith(undefined, spec), status: { lastAppliedSpec: '1abc', ...status } }
+    t.match(alertOf(canary, news(reason, 'info', message), { at: NOW }), { message: says, reason, revision: '1abc', at: NOW })
   })
 }
 

@@ -20,6 +20,9 @@ export type Ledger = {
   readonly obeyed: Map<string, number>
 }
 
+const RUN: readonly string[] = ['Waiting', 'Progressing', 'WaitingPromotion', 'Promoting', 'Finalising']
+const isRun = (status: CanaryStatus): boolean => RUN.includes(phaseOf(status))
+
 /** Before anything is done: is what was decided allowed? */
 export function checkDecision(before: CanaryStatus, decision: Decision, seen: Seen, ledger: Ledger): void {
   const { status } = decision
@@ -30,6 +33,8 @@ export function checkDecision(before: CanaryStatus, decision: Decision, seen: Se
     claim(isPassed || isBypassed, `2: ${status.lastAppliedSpec} is promoted without a passed check`)
     ledger.allowed.add(status.lastAppliedSpec ?? '')
   }
+  const isOver = isRun(before) && !isRun(status)
+  claim(!isOver || decision.news.some(({ severity }) => severity !== undefined), `9: ${phaseOf(before)} ends as ${phaseOf(status)}, and nobody is alerted: ${decision.news.map(({ reason }) => reason).join()}`)
   const [was, is] = [before.canaryWeight ?? 0, status.canaryWeight ?? 0]
   if (is > was && phaseOf(before) !== 'Promoting') {
     const plan = planOf(seen.spec, seen.provider.name)
