@@ -18,3 +18,6 @@ export const AlertProviderSpec = Type.Object({
 
 export type AlertProviderSpec = Static<typeof AlertProviderSpec>
 export type AlertProvider = KubeObject & { readonly spec: AlertProviderSpec }
+
+/** One `@`, nothing that a header or an SMTP command could be built from. */
+export const isMailAddress = (text: string): boolean => /^[^\s@<>,;:"()[\]\\]+@[^\s@<>,;:"()[\]\\]+$/.test(text)

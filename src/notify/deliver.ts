@@ -34,14 +34,14 @@ type Attempt = { readonly state: 'delivered' | 'failed' | 'refused'; readonly re
 export async function deliver(alert: Alert, to: Destination, ports: DeliverPorts, signal: AbortSignal): Promise<Outcome> {
   const provider = notifyProvider(to.type)
   if (!provider) return refused(0, `type ${to.type} is not known; known are ${NOTIFY_PROVIDERS.map(({ type }) => type).join(', ')}`)
-  const delivery = provider.render(alert, to)
+  const delivery = rendered(() => provider.render(alert, to))
   if (delivery.kind === 'fault') return refused(0, delivery.reason)
   const secrets = secretsOf(to, delivery)
   if (signal.aborted) return refused(0, 'given up')
   for (let attempt = 1; ; attempt += 1) {
     const { state, reason, retryAfterSeconds = 0 } = await once(delivery, to, provider.refusal, ports, signal).catch((err: unknown): Attempt => ({
-      // Nothing about a refused address changes by trying it again.
-      state: faultOf(err) === 'denied' ? 'refused' : 'failed', reason: err instanceof Error ? err.message : 'failed',
+      // Nothing about a refused address changes by trying it again; who answers with a whole page has taken the alert.
+      state: ['denied', 'too-large'].includes(faultOf(err)) ? 'refused' : 'failed', reason: err instanceof Error ? err.message : 'failed',
     }))
     const told = excerpt(redact(reason, secrets), MAX_REASON_CHARS)
     if (state === 'delivered') return { delivered: true, attempts: attempt, reason: '' }
@@ -49,6 +49,15 @@ export async function deliver(alert: Alert, to: Destination, ports: DeliverPorts
     const backoffMs = FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.5 + ports.random() / 2)
     await ports.wait(Math.max(backoffMs, Math.min(retryAfterSeconds, MAX_RETRY_AFTER_SECONDS) * 1_000), signal)
     if (signal.aborted) return refused(attempt, told)
+  }
+}
+
+/** An address that a provider cannot make anything of must not be the end of a lane's job: nobody would hear of it. */
+function rendered(render: () => Delivery): Delivery {
+  try {
+    return render()
+  } catch {
+    return { kind: 'fault', reason: 'nothing can be made of the address' }
   }
 }
 

@@ -1,3 +1,4 @@
+import { isMailAddress } from '#api/alert-provider.ts'
 import { authorOf, type Alert } from '#notify/alert.ts'
 import type { Delivery, Destination, Mail, NotifyProvider } from '#notify/provider.ts'
 
@@ -16,7 +17,9 @@ function renderEmail(alert: Alert, to: Destination): Delivery {
   if (url === undefined || !['smtp:', 'smtps:'].includes(url.protocol) || url.hostname === '') {
     return { kind: 'fault', reason: 'the address is no smtp:// or smtps:// URL' }
   }
+  if (to.proxy !== undefined) return { kind: 'fault', reason: 'e-mail goes through no proxy; leave spec.proxy out' }
   const recipients = to.channel.split(',').map((one) => one.trim()).filter((one) => one !== '')
+  if (recipients.length === 0) return { kind: 'fault', reason: 'channel holds no recipient' }
   const wrong = [...recipients, to.username].find((one) => !isMailAddress(one))
   if (wrong !== undefined) return { kind: 'fault', reason: `"${wrong}" is no e-mail address; channel holds the recipients, username the sender` }
   const tls = url.protocol === 'smtps:'
@@ -31,11 +34,9 @@ function userOf({ secret }: Destination, { username, password }: URL): Pick<Mail
   return username === '' ? {} : { user: { name: decodeURIComponent(username), password: decodeURIComponent(password) } }
 }
 
-/** One `@`, nothing that a header or an SMTP command could be built from. */
-const isMailAddress = (text: string): boolean => /^[^\s@<>,;:"()[\]\\]+@[^\s@<>,;:"()[\]\\]+$/.test(text)
-
+/** By code points: half a character is none. */
 const subjectOf = (alert: Alert): string =>
-  `[${alert.severity}] ${authorOf(alert)}: ${alert.message}`.replaceAll(/\p{Cc}+/gu, ' ').slice(0, MAX_SUBJECT_CHARS)
+  [...`[${alert.severity}] ${authorOf(alert)}: ${alert.message}`.replaceAll(/\p{Cc}+/gu, ' ')].slice(0, MAX_SUBJECT_CHARS).join('')
 
 const textOf = (alert: Alert): string => [
   alert.message, '',

@@ -47,7 +47,9 @@ const DEFAULT_USERNAME = 'flagger'
 type Spec = Omit<AlertProviderSpec, 'type'> & { readonly type: string }
 
 /** The destination that an AlertProvider describes; text says what it lacks. */
-export function destinationOf(spec: Spec, secret: Readonly<Record<string, string>> | undefined): Destination | string {
+export function destinationOf(spec: Spec, data: Readonly<Record<string, string>> | undefined): Destination | string {
+  // What was made with `echo` or from a file ends with a new line.
+  const secret = data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, value.replace(/[\r\n]+$/, '')]))
   if (spec.secretRef && secret === undefined) return `secret ${spec.secretRef.name} was not found`
   if (spec.secretRef && !secret?.['address']) return `secret ${spec.secretRef.name} has no key address`
   const address = secret?.['address'] ?? spec.address ?? ''

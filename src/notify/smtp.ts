@@ -17,7 +17,11 @@ export type SmtpOptions = {
   readonly ca?: string
 }
 
-const STEP_MS = 5_000
+/** Servers that make spammers wait greet after 6 s and more, and some scan a mail before they take it. */
+const STEP_MS = 15_000
+
+/** A mailbox that is not to be had (RFC 5321, 4.2.3). */
+const REFUSED = 550
 
 /** SMTP over nodemailer. The name is resolved here and the connection goes to the checked address. */
 export function createSmtp({ denialOf, resolve = resolveWithSystem, stepMs = STEP_MS, ca }: SmtpOptions): SendMail {
@@ -32,13 +36,16 @@ export function createSmtp({ denialOf, resolve = resolveWithSystem, stepMs = STE
       host: address, port: mail.port, secure: mail.tls, requireTLS: !mail.tls && mail.user !== undefined,
       ...(mail.user ? { auth: { user: mail.user.name, pass: mail.user.password } } : {}),
       connectionTimeout: stepMs, greetingTimeout: stepMs, socketTimeout: stepMs, dnsTimeout: stepMs,
-      tls: { ...(isIP(mail.host) === 0 ? { servername: mail.host } : {}), ...(ca === undefined ? {} : { ca }) },
+      // Without a password TLS is used where it is offered. Whoever could fake the certificate could as well leave the offer out: it is not asked for.
+      tls: { rejectUnauthorized: mail.tls || mail.user !== undefined, ...(isIP(mail.host) === 0 ? { servername: mail.host } : {}), ...(ca === undefined ? {} : { ca }) },
       disableFileAccess: true, disableUrlAccess: true,
     })
     const giveUp = (): void => { transport.close() }
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      await Promise.race([transport.sendMail({ from: mail.from, to: [...mail.to], subject: mail.subject, text: mail.text }), aborted(signal)])
+      const { rejected, rejectedErrors = [] } = await Promise.race([transport.sendMail({ from: mail.from, to: [...mail.to], subject: mail.subject, text: mail.text }), aborted(signal)])
+      // The others have it, so it is not sent again.
+      if (rejected.length > 0) throw Object.assign(new Error(`not taken for ${rejected.join(', ')}: ${rejectedErrors[0]?.message ?? 'refused'}`), { responseCode: REFUSED })
     } finally {
       signal.removeEventListener('abort', giveUp)
       transport.close()

@@ -2,6 +2,7 @@ import type { AlertProvider } from '#api/alert-provider.ts'
 import type { MetricTemplate } from '#api/metric-template.ts'
 import { alertAddressInPlain } from '#policy/object-rules/alert-address-in-plain.ts'
 import { alertAddress } from '#policy/object-rules/alert-address.ts'
+import { alertEmail } from '#policy/object-rules/alert-email.ts'
 import { alertUrl } from '#policy/object-rules/alert-url.ts'
 import { metricProviderFields } from '#policy/object-rules/metric-provider-fields.ts'
 import { metricProviderHost } from '#policy/object-rules/metric-provider-host.ts'
@@ -200,6 +201,7 @@ export const ALERT_PROVIDER_RULES: readonly ObjectRule<AlertProvider>[] = [
   alertAddressInPlain,
   alertAddress,
   alertUrl,
+  alertEmail,
 ]
 
 /** Ids of all rules: what a policy may name. */

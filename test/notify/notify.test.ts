@@ -102,6 +102,19 @@ test('an unknown type names the known ones', async (t) => {
   t.match(await deliver(alert(), { ...SLACK, type: 'pager' }, ports(), SIGNAL), { delivered: false, reason: /type pager is not known; known are slack, msteams/ })
 })
 
+test('an address that nothing can be made of is told, and the next alert goes out', async (t) => {
+  const addresses = ['smtp://bob%zz:pass@mail.example.org', 'http://hooks.test/x']
+  const destination = async (): Promise<Destination> => ({ ...SLACK, type: addresses.length === 2 ? 'email' : 'slack', address: addresses.shift() ?? '', channel: 'a@example.org', username: 'b@example.org' })
+  const { notifier, lost } = notifierWith(ports(status(200)), { destination })
+  t.match(await Promise.race([notifier.notify(canaryWith(), alert()), new Promise((resolve) => { setTimeout(resolve, 1_000, 'never') })]), [{ state: 'failed' }])
+  t.same(lost, ['nothing can be made of the address'])
+  t.match(await notifier.notify(canaryWith(), alert()), [{ state: 'delivered' }])
+})
+
+test('who answers an alert with a whole page has taken it, and gets it once', async (t) => {
+  t.match(await deliver(alert(), SLACK, ports(new HttpError('too-large', 'the answer is larger than 65536 bytes')), SIGNAL), { attempts: 1 })
+})
+
 test('a proxy is used, and without a way to use one nothing goes around it', async (t) => {
   const direct = ports(status(200))
   t.match(await deliver(alert(), { ...SLACK, proxy: 'http://proxy:3128' }, direct, SIGNAL), { delivered: false, reason: 'proxies are not set up' })
@@ -316,6 +329,22 @@ test('on the wire: a recipient refused for good is not tried again, one refused 
   t.match(await deliver(alert(), smtpTo(forGood.port), { ...ports(), sendMail }, SIGNAL), { delivered: false, attempts: 1, reason: /550 no such user/ })
   const forNow = await receiveMail(t, { recipientReply: '450 try later' })
   t.match(await deliver(alert(), smtpTo(forNow.port), { ...ports(), sendMail }, SIGNAL), { delivered: false, attempts: 4, reason: /450 try later/ })
+})
+
+test('on the wire: a recipient of several who is refused is named, and the others get the mail once', async (t) => {
+  const server = await receiveMail(t, { recipientReply: (recipient) => (recipient.includes('team@') ? '450 no such user' : '250 ok') })
+  t.match(await deliver(alert(), smtpTo(server.port), { ...ports(), sendMail }, SIGNAL), { delivered: false, attempts: 1, reason: /not taken for team@example\.org: .*450 no such user/ })
+  t.equal(server.mails.length, 1)
+})
+
+test('on the wire: without a password a relay\'s own certificate will do, as TLS need not be offered at all', async (t) => {
+  const issuer = createForgeIssuer()
+  const leaf = await issuer.issueLeaf(await issuer.issueCa(Date.now()), { service: 'relay', namespace: 'test' }, Date.now())
+  const server = await receiveMail(t, { tls: { ...leaf, from: 'starttls' } })
+  t.match(await deliver(alert(), smtpTo(server.port), { ...ports(), sendMail }, SIGNAL), { delivered: true, attempts: 1, reason: '' })
+  t.match(server.mails, [{ encrypted: true, login: '' }])
+  const first = await receiveMail(t, { tls: { ...leaf, from: 'start' } })
+  t.match(await deliver(alert(), smtpTo(first.port, { address: `smtps://127.0.0.1:${first.port}` }), { ...ports(), sendMail }, SIGNAL), { delivered: false }, 'who asks for TLS gets a certificate that is verified')
 })
 
 test('on the wire: a mail server that says nothing is given up', async (t) => {

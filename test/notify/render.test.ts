@@ -175,6 +175,10 @@ test('email: subject, sender, recipients and text', async (t) => {
   } })
 })
 test('email: smtps is TLS from the first byte, on 465', async (t) => t.match(render(alert(), mailTo({ address: 'smtps://mail.example.org' })), { mail: { tls: true, port: 465 } }))
+test('email: half a character is cut off whole', async (t) => {
+  const delivery = render(alert({ message: '\u{1F6A8}'.repeat(200) }), mailTo())
+  t.match(delivery, { mail: { subject: /^\[error\] shop\.prod: (?:\u{1F6A8})+$/u } })
+})
 test('email: a new line in a message makes no header', async (t) => {
   t.match(render(alert({ message: 'bad\r\nBcc: all@example.org' }), mailTo()), { mail: { subject: '[error] shop.prod: bad Bcc: all@example.org' } })
 })
@@ -185,6 +189,8 @@ const faults = [
   { name: 'a discord address that is none', to: to('discord', { address: '' }), says: 'the address is no http or https URL' },
   { name: 'mail over http', to: mailTo({ address: 'http://mail' }), says: 'the address is no smtp:// or smtps:// URL' },
   { name: 'a channel that is no mail address', to: mailTo({ channel: 'general' }), says: '"general" is no e-mail address; channel holds the recipients, username the sender' },
+  { name: 'no recipient', to: mailTo({ channel: ' , ' }), says: 'channel holds no recipient' },
+  { name: 'mail through a proxy', to: mailTo({ proxy: 'http://proxy:3128' }), says: 'e-mail goes through no proxy; leave spec.proxy out' },
   { name: 'a sender with a second line', to: mailTo({ username: 'a@b\nRCPT TO:<c@d>' }), says: /is no e-mail address/ },
 ]
 for (const { name, to: destination, says } of faults) test(`${name} is a fault`, async (t) => { t.match(render(alert(), destination), { kind: 'fault', reason: says }) })
@@ -192,6 +198,7 @@ for (const { name, to: destination, says } of faults) test(`${name} is a fault`,
 const destinations = [
   { name: 'defaults are those of Flagger', spec: { type: 'slack', address: 'http://a' }, secret: undefined, is: { address: 'http://a', channel: 'general', username: 'flagger' } },
   { name: 'the Secret\'s address wins', spec: { type: 'slack', secretRef: { name: 's' } }, secret: { address: 'http://b\n', token: 't' }, is: { address: 'http://b', secret: { token: 't' } } },
+  { name: 'the new line at the end of what a file or echo made is no part of a secret', spec: { type: 'email', secretRef: { name: 's' } }, secret: { address: 'smtp://m\n', username: 'bob\n', password: 'pa ss \r\n' }, is: { address: 'smtp://m', secret: { username: 'bob', password: 'pa ss ' } } },
   { name: 'a missing Secret is told', spec: { type: 'slack', secretRef: { name: 's' } }, secret: undefined, is: 'secret s was not found' },
   { name: 'a Secret without address is told', spec: { type: 'slack', secretRef: { name: 's' } }, secret: { token: 't' }, is: 'secret s has no key address' },
   { name: 'neither address nor Secret is told', spec: { type: 'slack' }, secret: undefined, is: 'it has neither address nor secretRef' },

@@ -9,8 +9,8 @@ export type Received = { readonly from: string; readonly to: readonly string[]; 
 export type SmtpReceiver = { readonly port: number; readonly mails: Received[]; readonly connections: () => number }
 
 export type SmtpBehaviour = {
-  /** Answer to RCPT instead of 250. */
-  readonly recipientReply?: string
+  /** Answer to RCPT instead of 250, for all recipients or by their addresses. */
+  readonly recipientReply?: string | ((recipient: string) => string)
   /** Says nothing at all. */
   readonly silent?: boolean
   /** Where it listens; this machine alone can reach it when left out. */
@@ -47,7 +47,7 @@ export async function receiveMail(t: Test, { recipientReply = '250 ok', silent =
         else if (/^EHLO/i.test(line)) say(tls?.from === 'starttls' && !encrypted ? '250-mail.test\r\n250 STARTTLS' : '250-mail.test\r\n250 AUTH PLAIN')
         else if (/^STARTTLS/i.test(line)) { say('220 go on'); socket.off('data', hear); converse(encrypt(socket), true) }
         else if (/^MAIL FROM:/i.test(line)) { mail = { ...mail, from: line.slice('MAIL FROM:'.length) }; say('250 ok') }
-        else if (/^RCPT TO:/i.test(line)) { mail.to.push(line.slice('RCPT TO:'.length)); say(recipientReply) }
+        else if (/^RCPT TO:/i.test(line)) { mail.to.push(line.slice('RCPT TO:'.length)); say(typeof recipientReply === 'string' ? recipientReply : recipientReply(line)) }
         else if (/^DATA/i.test(line)) { isData = true; say('354 go on') }
         else if (/^AUTH PLAIN /i.test(line)) { mail = { ...mail, login: Buffer.from(line.slice('AUTH PLAIN '.length), 'base64').toString() }; say('235 ok') }
         else if (/^QUIT/i.test(line)) { say('221 bye'); socket.end() }

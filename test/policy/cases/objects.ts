@@ -4,6 +4,7 @@ export type ObjectRow = { readonly name: string; readonly kind: 'MetricTemplate'
 
 const template = (query: string, provider: object = { type: 'prometheus', address: 'http://prometheus.test:9090' }) => ({ kind: 'MetricTemplate' as const, spec: { provider, query } })
 const alerts = (spec: object) => ({ kind: 'AlertProvider' as const, spec: { type: 'slack', ...spec } })
+const MAIL = { type: 'email', address: 'smtp://mail.test:587', channel: 'on-call@example.org, team@example.org', username: 'canary@example.org' }
 const QUERY = '100 - sum(rate(r_total{workload=~"{{ target }}", code!~"5.."}[{{ interval }}])) / sum(rate(r_total{workload=~"{{ target }}"}[{{ interval }}])) * 100'
 const OK = template(QUERY)
 const BOUND = { reach: { metricHosts: [{ policy: 'base', names: ['*.signalfx.com'] }], namespaces: [] } }
@@ -26,7 +27,19 @@ export const OBJECT_CASES: Readonly<Record<string, { readonly valid: readonly Ob
   },
   'alert-address-in-plain': {
     valid: [{ name: 'a Secret', ...alerts({ secretRef: { name: 'hook' } }) }, { name: 'a host without a token', ...alerts({ address: 'https://hooks.test/' }) }],
-    invalid: [{ name: 'a token in the path', ...alerts({ address: 'https://hooks.test/services/T0/B0/x' }), fields: ['spec.address'] }],
+    invalid: [
+      { name: 'a token in the path', ...alerts({ address: 'https://hooks.test/services/T0/B0/x' }), fields: ['spec.address'] },
+      { name: 'a token in the query', ...alerts({ address: 'https://hooks.test/?token=x' }), fields: ['spec.address'] },
+      { name: 'the password of a mail server', ...alerts({ ...MAIL, address: 'smtp://bob:pass@mail.test:587' }), fields: ['spec.address'] },
+    ],
+  },
+  'alert-email': {
+    valid: [{ name: 'recipients and a sender', ...alerts(MAIL) }, { name: 'a chat', ...alerts({ address: 'https://hooks.test' }) }],
+    invalid: [
+      { name: 'neither', ...alerts({ type: 'email', secretRef: { name: 'mail' } }), fields: ['spec.channel', 'spec.username'] },
+      { name: 'names', ...alerts({ ...MAIL, channel: 'on-call@example.org, general', username: 'flagger' }), fields: ['spec.channel', 'spec.username'] },
+      { name: 'a proxy', ...alerts({ ...MAIL, proxy: 'http://proxy.test:3128' }), fields: ['spec.proxy'] },
+    ],
   },
   'template-syntax': {
     valid: [
