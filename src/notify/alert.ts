@@ -59,6 +59,10 @@ const TEXTS: Readonly<Record<string, Text>> = {
 /** Occasions at which Flagger says how the analysis is set up. */
 const WITH_SETTINGS: readonly string[] = ['CanaryInitialized', 'CanaryStarted']
 
+/** The shortest limit of a receiver: Slack cuts the text of an attachment there, and a mail's reader stops. */
+const MAX_MESSAGE_CHARS = 2_000
+const cut = (text: string): string => (text.length > MAX_MESSAGE_CHARS ? `${text.slice(0, MAX_MESSAGE_CHARS - 3)}...` : text)
+
 /** The alert for a piece of news; undefined when nobody is to be alerted to it. */
 export function alertOf(canary: Canary, item: NewsItem, { at, cluster }: AlertContext): Alert | undefined {
   if (item.severity === undefined) return undefined
@@ -68,7 +72,7 @@ export function alertOf(canary: Canary, item: NewsItem, { at, cluster }: AlertCo
     canary: { name: metadata.name, namespace: metadata.namespace ?? '' },
     severity: item.severity,
     reason: item.reason,
-    message: TEXTS[item.reason]?.(canary, item) ?? item.message,
+    message: cut(TEXTS[item.reason]?.(canary, item) ?? item.message),
     fields: [...(cluster ? [{ name: 'Cluster', value: cluster }] : []), ...(WITH_SETTINGS.includes(item.reason) ? settingsOf(canary) : [])],
     revision: lastAppliedSpec,
     at,

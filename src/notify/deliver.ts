@@ -1,7 +1,7 @@
 import { excerpt, faultOf, redact, secretsInUrl, type Http } from '#api/http.ts'
 import type { Alert } from '#notify/alert.ts'
 import { NOTIFY_PROVIDERS, notifyProvider } from '#notify/registry.ts'
-import type { Delivery, Destination } from '#notify/provider.ts'
+import type { Delivery, Destination, NotifyProvider } from '#notify/provider.ts'
 import type { SendMail } from '#notify/smtp.ts'
 
 /** Brings one alert to one destination. */
@@ -64,7 +64,7 @@ function rendered(render: () => Delivery): Delivery {
 const refused = (attempts: number, reason: string): Outcome => ({ delivered: false, attempts, reason })
 
 async function once(
-  delivery: Exclude<Delivery, { kind: 'fault' }>, to: Destination, refusal: ((body: string) => string | undefined) | undefined, ports: DeliverPorts, signal: AbortSignal,
+  delivery: Exclude<Delivery, { kind: 'fault' }>, to: Destination, refusal: NotifyProvider['refusal'], ports: DeliverPorts, signal: AbortSignal,
 ): Promise<Attempt> {
   if (delivery.kind === 'mail') {
     if (!ports.sendMail) return { state: 'refused', reason: 'e-mail is not set up' }
@@ -86,7 +86,8 @@ async function once(
   const isGood = status >= 200 && status < 300
   const because = isGood ? refusal?.(body) : undefined
   if (isGood && because === undefined) return { state: 'delivered', reason: '' }
-  return { state: status === 429 || status >= 500 ? 'failed' : 'refused', reason: because ?? `HTTP ${status} ${body}`.trim(), retryAfterSeconds }
+  const isTransient = because?.isTransient ?? (status === 429 || status >= 500)
+  return { state: isTransient ? 'failed' : 'refused', reason: because?.reason ?? `HTTP ${status} ${body}`.trim(), retryAfterSeconds }
 }
 
 /** Of an address everything behind the host, and all that the Secret holds. */

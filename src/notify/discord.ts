@@ -10,6 +10,6 @@ export const discord: NotifyProvider = {
 function slackForm(address: string): string {
   if (!URL.canParse(address)) return address
   const url = new URL(address)
-  if (!url.pathname.endsWith('/slack')) url.pathname = `${url.pathname.replace(/\/+$/, '')}/slack`
+  url.pathname = `${url.pathname.replace(/(?:\/slack)?\/*$/, '')}/slack`
   return url.href
 }

@@ -4,12 +4,18 @@ import { post, type NotifyProvider } from '#notify/provider.ts'
 const BLUE = '0076D7'
 const RED = 'FF0000'
 /** Hosts of Power Automate, whose Workflows took the place of Teams' connectors and read adaptive cards only. */
-const WORKFLOW_HOST = /\.(?:logic\.azure\.(?:com|us|cn)|api\.powerplatform\.com|environment\.api\.powerplatform\.com)$/
+const WORKFLOW_HOST = /\.(?:logic\.azure\.(?:com|us|cn)|api\.powerplatform\.com)$/
 
 /** A connector (MessageCard, as Flagger sends it), or a Workflow (adaptive card), by the address. */
 export const msteams: NotifyProvider = {
   type: 'msteams',
   render: (alert, { address }) => post(address, isWorkflow(address) ? adaptiveCard(alert) : messageCard(alert)),
+  // A connector answers 200 whatever became of the card, and says in words what did.
+  refusal: (body) => {
+    if (!body.startsWith('Webhook message delivery failed')) return undefined
+    const status = Number(/HTTP error (\d+)/.exec(body)?.[1] ?? 400)
+    return { reason: body, isTransient: status === 429 || status >= 500 }
+  },
 }
 
 const isWorkflow = (address: string): boolean => URL.canParse(address) && WORKFLOW_HOST.test(new URL(address).hostname)

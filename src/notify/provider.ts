@@ -38,8 +38,10 @@ export type NotifyProvider = {
   readonly type: string
   render(alert: Alert, to: Destination): Delivery
   /** Why a 2xx answer is a failure nevertheless; undefined when it is none. */
-  readonly refusal?: (body: string) => string | undefined
+  readonly refusal?: (body: string) => Refusal | undefined
 }
+
+export type Refusal = { readonly reason: string; /** It may be taken a moment later. */ readonly isTransient: boolean }
 
 const DEFAULT_CHANNEL = 'general'
 const DEFAULT_USERNAME = 'flagger'

@@ -21,13 +21,22 @@ export const attachmentBody = (alert: Alert, { channel, username }: Destination,
 
 export const SLACK_COLOURS: Colours = { good: 'good', bad: 'danger' }
 
+/** What Slack would take for a mention or a link: words of a pod or a hook must not call a whole channel. */
+const escapeSlack = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+const escaped = (alert: Alert): Alert =>
+  ({ ...alert, message: escapeSlack(alert.message), fields: alert.fields.map(({ name, value }) => ({ name: escapeSlack(name), value: escapeSlack(value) })) })
+
+/** Errors of `chat.postMessage` that are over in a moment. */
+const TRANSIENT: readonly string[] = ['ratelimited', 'rate_limited', 'internal_error', 'fatal_error', 'service_unavailable', 'request_timeout']
+
 /** An incoming hook, or with a token `chat.postMessage`. */
 export const slack: NotifyProvider = {
   type: 'slack',
-  render: (alert, to) => post(to.address, attachmentBody(alert, to, SLACK_COLOURS), bearer(to)),
-  // chat.postMessage answers 200 to everything.
+  render: (alert, to) => post(to.address, attachmentBody(escaped(alert), to, SLACK_COLOURS), bearer(to)),
+  // chat.postMessage answers 200 to everything; an incoming hook says "ok".
   refusal: (body) => {
-    const [, ok, reason] = /^\s*\{\s*"ok"\s*:\s*(true|false)(?:\s*,\s*"error"\s*:\s*"([\w-]+)")?/.exec(body) ?? []
-    return ok === 'false' ? reason ?? 'not ok' : undefined
+    if (!/"ok"\s*:\s*false/.test(body)) return undefined
+    const reason = /"error"\s*:\s*"([\w-]+)"/.exec(body)?.[1] ?? 'not ok'
+    return { reason, isTransient: TRANSIENT.includes(reason) }
   },
 }

@@ -77,9 +77,16 @@ const outcomes = [
   { name: 'a 404 is the last word', answers: [status(404, 'no_service at /services/T1/B2/secret-part')], is: { delivered: false, attempts: 1, reason: 'HTTP 404 no_service at ***' } },
   { name: 'a denied address is the last word', answers: [new HttpError('denied', 'hooks.slack.example is loopback')], is: { delivered: false, attempts: 1 } },
   { name: 'Slack\'s 200 with an error is a failure', answers: [status(200, '{"ok":false,"error":"channel_not_found"}')], is: { delivered: false, attempts: 1, reason: 'channel_not_found' } },
+  { name: 'Slack\'s 200 with an error that is over in a moment is tried again', answers: [status(200, '{"error":"ratelimited","ok":false}'), status(200, '{"ok":true}')], is: { delivered: true, attempts: 2 } },
   { name: 'Slack\'s 200 with ok is a delivery', answers: [status(200, '{"ok":true}')], is: { delivered: true } },
 ]
 for (const { name, answers, is } of outcomes) test(name, async (t) => { t.match(await deliver(alert(), SLACK, ports(...answers), SIGNAL), is) })
+
+const connectorSays = (code: number): HttpResponse => status(200, `Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error ${code} with ContextId tcid=0`)
+for (const { name, answers, is } of [
+  { name: 'a Teams connector\'s 200 that tells of a 429 is tried again', answers: [connectorSays(429), status(200, '1')], is: { delivered: true, attempts: 2 } },
+  { name: 'a Teams connector\'s 200 that tells of a 413 is a failure', answers: [connectorSays(413)], is: { delivered: false, attempts: 1, reason: /HTTP error 413/ } },
+]) test(name, async (t) => { t.match(await deliver(alert(), { ...SLACK, type: 'msteams' }, ports(...answers), SIGNAL), is) })
 
 test('attempts are 1 s, 2 s and 4 s apart', async (t) => {
   const script = ports(status(500))

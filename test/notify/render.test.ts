@@ -58,6 +58,11 @@ test('an alert names the revision that it speaks of, not the one before', async 
   t.match(alertOf(canaryWith(), { ...news('CanaryStarted'), status: { lastAppliedSpec: '2def' } }, { at: NOW }), { revision: '2def' })
 })
 
+test('a message is no longer than every receiver takes', async (t) => {
+  const { message = '' } = alertOf(canaryWith(), news('CanaryNotReady', 'error', 'x'.repeat(9_000)), { at: NOW }) ?? {}
+  t.match([message.length, message.slice(-4)], [2_000, 'x...'])
+})
+
 test('news without a severity alert nobody', async (t) => {
   t.equal(alertOf(canaryWith(), { reason: 'CanaryAdvanced', message: 'Advance shop.prod canary weight 10' }, { at: NOW }), undefined)
 })
@@ -106,6 +111,15 @@ const bodies: readonly { readonly name: string; readonly alert: Alert; readonly 
   },
   { name: 'discord: /slack is added to the path', alert: alert(), to: to('discord', { address: 'https://discord.com/api/webhooks/1/abc' }), post: { url: 'https://discord.com/api/webhooks/1/abc/slack', headers: json, body: slackBody('danger', alert()) } },
   { name: 'discord: /slack is not added twice', alert: started, to: to('discord', { address: 'https://discord.com/api/webhooks/1/abc/slack' }), post: { url: 'https://discord.com/api/webhooks/1/abc/slack', headers: json, body: slackBody('good', started, startedFields) } },
+  {
+    name: 'slack: what others wrote calls nobody and links nowhere',
+    alert: alert({ message: '<!channel> a < b & c', fields: [{ name: 'Cluster', value: '<@U1>' }] }), to: to('slack'), post: {
+      url: 'https://chat.example.org/hook/abc', headers: json,
+      body: slackBody('danger', alert({ message: '&lt;!channel&gt; a &lt; b &amp; c' }), [{ title: 'Cluster', value: '&lt;@U1&gt;', short: false }]),
+    },
+  },
+  { name: 'discord: query and a last slash stay what they are', alert: alert(), to: to('discord', { address: 'https://discord.com/api/webhooks/1/abc/slack/?thread_id=7' }), post: { url: 'https://discord.com/api/webhooks/1/abc/slack?thread_id=7', headers: json, body: slackBody('danger', alert()) } },
+  { name: 'discord: /slack goes before the query', alert: alert(), to: to('discord', { address: 'https://discord.com/api/webhooks/1/abc?thread_id=7' }), post: { url: 'https://discord.com/api/webhooks/1/abc/slack?thread_id=7', headers: json, body: slackBody('danger', alert()) } },
   { name: 'rocket: an error is red', alert: alert(), to: to('rocket'), post: { url: 'https://chat.example.org/hook/abc', headers: json, body: slackBody('#FF0000', alert()) } },
   { name: 'rocket: a start is blue', alert: started, to: to('rocket'), post: { url: 'https://chat.example.org/hook/abc', headers: json, body: slackBody('#0076D7', started, startedFields) } },
   {
