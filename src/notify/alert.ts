@@ -14,6 +14,9 @@ export type Alert = {
   /** CamelCase, as in the event. */
   readonly reason: string
   readonly message: string
+  /** What the message keeps to itself, for receivers that do not have to get Flagger's bytes. */
+  readonly detail?: string
+  readonly cluster?: string
   readonly fields: readonly Field[]
   readonly revision: string
   /** Unix ms. */
@@ -59,6 +62,9 @@ const TEXTS: Readonly<Record<string, Text>> = {
 /** Occasions at which Flagger says how the analysis is set up. */
 const WITH_SETTINGS: readonly string[] = ['CanaryInitialized', 'CanaryStarted']
 
+/** Occasions that Flagger tells by a number alone: the last failed check is the reason in the status. */
+const WITH_DETAIL: readonly string[] = ['CanaryThresholdReached']
+
 /** The shortest limit of a receiver: Slack cuts the text of an attachment there, and a mail's reader stops. */
 const MAX_MESSAGE_CHARS = 2_000
 const cut = (text: string): string => (text.length > MAX_MESSAGE_CHARS ? `${text.slice(0, MAX_MESSAGE_CHARS - 3)}...` : text)
@@ -67,12 +73,15 @@ const cut = (text: string): string => (text.length > MAX_MESSAGE_CHARS ? `${text
 export function alertOf(canary: Canary, item: NewsItem, { at, cluster }: AlertContext): Alert | undefined {
   if (item.severity === undefined) return undefined
   const { metadata } = canary
-  const { lastAppliedSpec = '' } = item.status ?? canary.status ?? {}
+  const { lastAppliedSpec = '', gate } = item.status ?? canary.status ?? {}
+  const detail = WITH_DETAIL.includes(item.reason) ? gate?.reason : undefined
   return {
     canary: { name: metadata.name, namespace: metadata.namespace ?? '' },
     severity: item.severity,
     reason: item.reason,
     message: cut(TEXTS[item.reason]?.(canary, item) ?? item.message),
+    ...(detail === undefined ? {} : { detail: cut(detail) }),
+    ...(cluster ? { cluster } : {}),
     fields: [...(cluster ? [{ name: 'Cluster', value: cluster }] : []), ...(WITH_SETTINGS.includes(item.reason) ? settingsOf(canary) : [])],
     revision: lastAppliedSpec,
     at,

@@ -7,11 +7,11 @@ const ACTIVE_MS = 15 * 60_000
 /** Alertmanager's API, version 2. The address is its base URL; the Secret may hold a token, or username and password. */
 export const alertmanager: NotifyProvider = {
   type: 'alertmanager',
-  render: ({ canary, severity, reason, message, revision, fields, at }, to) => post(`${to.address.replace(/\/+$/, '')}/api/v2/alerts`, [{
-    labels: { alertname: reason, severity: SEVERITY_LABELS[severity], namespace: canary.namespace, canary: canary.name, job: 'canarygate' },
+  render: ({ canary, severity, reason, message, detail, cluster, revision, fields, at }, to) => post(`${to.address.replace(/\/+$/, '')}/api/v2/alerts`, [{
+    labels: { alertname: reason, severity: SEVERITY_LABELS[severity], namespace: canary.namespace, canary: canary.name, job: 'canarygate', ...(cluster === undefined ? {} : { cluster }) },
     annotations: {
       summary: `${canary.name}.${canary.namespace}: ${message}`,
-      description: [message, ...fields.map(({ name, value }) => `${name}: ${value}`)].join('\n'),
+      description: [message, ...(detail === undefined ? [] : [detail]), ...fields.map(({ name, value }) => `${name}: ${value}`)].join('\n'),
       ...(revision === '' ? {} : { revision }),
     },
     startsAt: new Date(at).toISOString(),

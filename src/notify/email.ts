@@ -39,7 +39,7 @@ const subjectOf = (alert: Alert): string =>
   [...`[${alert.severity}] ${authorOf(alert)}: ${alert.message}`.replaceAll(/\p{Cc}+/gu, ' ')].slice(0, MAX_SUBJECT_CHARS).join('')
 
 const textOf = (alert: Alert): string => [
-  alert.message, '',
+  alert.message, ...(alert.detail === undefined ? [] : ['', alert.detail]), '',
   ...[
     { name: 'Canary', value: authorOf(alert) }, { name: 'Severity', value: alert.severity }, { name: 'Reason', value: alert.reason },
     ...(alert.revision === '' ? [] : [{ name: 'Revision', value: alert.revision }]),

@@ -58,6 +58,18 @@ test('an alert names the revision that it speaks of, not the one before', async 
   t.match(alertOf(canaryWith(), { ...news('CanaryStarted'), status: { lastAppliedSpec: '2def' } }, { at: NOW }), { revision: '2def' })
 })
 
+test('a threshold that is reached tells the last failed check to those who need not get Flagger\'s bytes', async (t) => {
+  const status = { lastAppliedSpec: '2def', gate: { reason: 'Halt shop.prod advancement success rate 92.10% < 99%' } }
+  const one = alertOf(canaryWith(), { ...news('CanaryThresholdReached', 'error'), status }, { at: NOW, cluster: 'seoul' })
+  if (one === undefined) throw new Error('no alert')
+  t.match(one, { message: 'Failed checks threshold reached 5', detail: status.gate.reason })
+  t.match(render(one, mailTo()), { mail: { text: /^Failed checks threshold reached 5\n\nHalt shop\.prod advancement success rate 92\.10% < 99%\n\nCanary: shop\.prod\n/ } })
+  t.match(render(one, to('webhook')), { body: { message: 'Failed checks threshold reached 5', detail: status.gate.reason, cluster: 'seoul' } })
+  t.match(render(one, to('alertmanager')), { body: [{ labels: { cluster: 'seoul' }, annotations: { description: `Failed checks threshold reached 5\n${status.gate.reason}\nCluster: seoul` } }] })
+  t.notMatch(JSON.stringify(render(one, to('slack'))), /92\.10/)
+  t.equal(alertOf(canaryWith(), { ...news('CanaryStarted'), status }, { at: NOW })?.detail, undefined)
+})
+
 test('a message is no longer than every receiver takes', async (t) => {
   const { message = '' } = alertOf(canaryWith(), news('CanaryNotReady', 'error', 'x'.repeat(9_000)), { at: NOW }) ?? {}
   t.match([message.length, message.slice(-4)], [2_000, 'x...'])
