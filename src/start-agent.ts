@@ -12,6 +12,8 @@ import { createEventRecorder } from '#kube/events.ts'
 import { createHttp } from '#metrics/http.ts'
 import type { Runtime } from '#main.ts'
 import { alertReceiverOf, clusterConfigOf, durationOf, positiveOf, readDefaults } from '#settings.ts'
+import { usageNow } from '#usage.ts'
+import manifest from '../package.json' with { type: 'json' }
 
 /** What running effects get to finish after SIGTERM, before the Lease is released all the same (ms). */
 const DRAIN_MS = 5_000
@@ -35,9 +37,10 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   const namespace = env['POD_NAMESPACE'] ?? 'canarygate'
   const pod = env['POD_NAME'] ?? 'canarygate-agent'
   const config = await clusterConfigOf(env, monotonic)
+  const defaultProvider = env['DEFAULT_PROVIDER'] ?? 'kubernetes'
   const telemetry = createTelemetry({
-    caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => shards?.isHolding() ?? false,
-    usage: () => ({ residentBytes: process.memoryUsage.rss(), cpuSeconds: (process.cpuUsage().user + process.cpuUsage().system) / 1e6 }),
+    caches: () => agent?.caches, queue: () => agent?.queue, isLeader: () => shards?.isHolding() ?? false, leads: (key) => shards?.leads(key) ?? false,
+    usage: usageNow, version: manifest.version, defaultProvider,
   })
   const qps = positiveOf(env, 'API_QPS', DEFAULT_QPS)
   const client = createKubeClient(config, { userAgent: 'canarygate-agent', qps, burst: qps * BURST_SECONDS, now: monotonic, random, onRequest: telemetry.onRequest })
@@ -50,7 +53,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   const agent = createAgent({
     client, http, httpForHooks: hooks.http, httpThrough: through, telemetry, log, now, random,
     events: createEventRecorder({ client, component: 'canarygate', instance: pod, log, now, random }),
-    defaultProvider: env['DEFAULT_PROVIDER'] ?? 'kubernetes',
+    defaultProvider,
     metricsServer: env['METRICS_SERVER'],
     proxies: proxiesIn(env),
     eventWebhook: env['EVENT_WEBHOOK_URL'] ?? env['EVENT_WEBHOOK'],

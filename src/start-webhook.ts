@@ -17,6 +17,7 @@ import { gatedSpec } from '#policy/defaults.ts'
 import { renderFault } from '#metrics/canary-query.ts'
 import { createGoverning } from '#policy/governing.ts'
 import { capabilities } from '#traffic/registry.ts'
+import { usageNow } from '#usage.ts'
 
 const PORT = 8443
 /** How often the mounted certificate is looked at (ms): the kubelet itself is slower. */
@@ -86,7 +87,7 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
     state, log, now, random, ownNamespace,
     rules: governedRules(governing, now),
     agentUsers: [env['AGENT_USER'] ?? `system:serviceaccount:${ownNamespace}:canarygate-agent`],
-    tls, ...(tracing ? { tracing } : {}),
+    tls, usage: usageNow, ...(tracing ? { tracing } : {}),
   })
 
   for (const reflector of all) reflector.start()

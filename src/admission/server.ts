@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { parseDuration } from '#api/duration.ts'
+import { type ProcessUsage, renderUsage } from '#api/process-usage.ts'
 import { type Answer, errored, type FailurePolicy, renderReview } from '#admission/answer.ts'
 import { FAILURE_POLICIES, HOOK_PATHS, hookOf, type HookName, type HookPath, type HookPorts, judge, type Judged } from '#admission/hooks.ts'
 import { createCounter, createHistogram, renderGauge } from '#admission/metrics.ts'
@@ -58,6 +59,8 @@ export type AdmissionServerOptions = HookPorts & {
   readonly tls: CertificatePair
   readonly limits?: Partial<Limits>
   readonly tracing?: Tracing
+  /** Of this process, for its metrics. */
+  readonly usage?: () => ProcessUsage
   /** Unix milliseconds, with a fraction if it can. */
   readonly now: () => number
   /** 0 up to 1, for the jitter of connection ages. */
@@ -181,7 +184,7 @@ export function createAdmissionServer(options: AdmissionServerOptions): Admissio
       name: 'canarygate_admission_certificate_expiry_timestamp_seconds', help: 'When the serving certificate expires.',
       read: () => (certificateExpiresAt === undefined ? undefined : certificateExpiresAt / 1_000),
     },
-  ])))
+  ]) + (options.usage ? renderUsage(options.usage()) : '')))
 
   const sendReview = (reply: FastifyReply, uid: string, answer: Answer): FastifyReply => send(reply.header('content-type', JSON_TYPE), renderReview(uid, answer))
 
@@ -256,6 +259,9 @@ const openConnections = (server: Server): Promise<number> => new Promise((resolv
 
 function createMeters() {
   const reviews = createCounter('canarygate_admission_reviews_total', 'AdmissionReviews answered, by hook and outcome.')
+  // What begins with its first fault is no increase to Prometheus, which then sees none.
+  for (const hook of Object.keys(FAILURE_POLICIES)) for (const outcome of ['errored', 'late']) reviews.add({ hook, outcome }, 0)
+  for (const path of HOOK_PATHS) reviews.add({ hook: path.slice(1), outcome: 'malformed' }, 0)
   const findings = createCounter('canarygate_admission_findings_total', 'Findings of the rules, by rule and severity.')
   const policyFindings = createCounter('canarygate_policy_findings_total', 'Findings of requests that were no dry-run, by namespace: of severity audit, what a policy would have refused.')
   const duration = createHistogram('canarygate_admission_review_duration_seconds', 'From the headers of a review to its answer.', 'hook')

@@ -1,6 +1,7 @@
 import type { Canary, CanarySpec } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
 import { objectKey } from '#api/objects.ts'
+import { type ProcessUsage, renderUsage } from '#api/process-usage.ts'
 import type { Caches } from '#agent/caches.ts'
 import type { RequestRecord } from '#kube/client.ts'
 import type { Queue } from '#kube/queue.ts'
@@ -22,8 +23,12 @@ export type TelemetrySources = {
   readonly caches: () => Caches | undefined
   readonly queue: () => Queue | undefined
   readonly isLeader: () => boolean
+  /** Whether this agent looks after the Canary: each is told by one agent alone, or sums would count it twice. */
+  readonly leads: (key: string) => boolean
   /** Of this process. */
-  readonly usage: () => { readonly residentBytes: number; readonly cpuSeconds: number }
+  readonly usage: () => ProcessUsage
+  readonly version: string
+  readonly defaultProvider: string
 }
 
 /** The Go client's default buckets, which Flagger's histogram has. */
@@ -35,14 +40,15 @@ type Rounds = { readonly counts: number[]; sum: number; count: number }
 type Row = readonly [string, number]
 
 /** Lines of one Canary's state, which are most of the page, and change only with it: an object out of the caches is never changed in place. */
-type Lines = { readonly status: string; readonly weights: string }
+type Lines = { readonly status: string; readonly weights: string; readonly run: string | undefined }
 
 /** What is kept of one Canary that had a run since the start. */
-type Run = { readonly rounds: Rounds; readonly values: Map<string, number>; readonly endings: Map<string, number> }
+type Run = { readonly rounds: Rounds; values: ReadonlyMap<string, number>; readonly endings: Map<string, number> }
 
 export function createTelemetry(sources: TelemetrySources): Telemetry {
   const requests = new Map<string, number>()
   const alerts = { delivered: 0, lost: 0 }
+  const answers = { 'value': 0, 'no-data': 0, 'unavailable': 0 }
   const rendered = new WeakMap<Canary, Lines>()
   function linesOf(canary: Canary): Lines {
     const known = rendered.get(canary)
@@ -50,6 +56,7 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
     const lines = {
       status: lineOf('flagger_canary_status', [namesOf(canary), statusNumber(canary)]),
       weights: weightRows(canary).map((row) => lineOf('flagger_canary_weight', row)).join('\n'),
+      run: runLine(canary),
     }
     rendered.set(canary, lines)
     return lines
@@ -57,7 +64,10 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
   const runs = new Map<string, Run>()
   const runOf = (canary: Canary): Run => {
     const key = objectKey(canary.metadata)
-    const run = runs.get(key) ?? { rounds: { counts: BUCKETS.map(() => 0), sum: 0, count: 0 }, values: new Map(), endings: new Map() }
+    // A counter that begins with its first event is no increase to Prometheus, so each is there, at 0, before a run can end.
+    const run = runs.get(key) ?? {
+      rounds: { counts: BUCKETS.map(() => 0), sum: 0, count: 0 }, values: new Map(), endings: new Map([[endingOf('successes:', canary), 0], [endingOf('failures:', canary), 0]]),
+    }
     runs.set(key, run)
     return run
   }
@@ -65,32 +75,31 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
   function runRows(rows: (run: Run, names: string) => readonly Row[]): Row[] {
     return [...runs].flatMap(([key, run]) => {
       const canary = sources.caches()?.canary(key)
-      if (canary) return rows(run, namesOf(canary))
-      runs.delete(key)
-      return []
+      if (!canary) runs.delete(key)
+      return canary && sources.leads(key) ? rows(run, namesOf(canary)) : []
     })
   }
   const endingRows = (family: string) => ({ endings }: Run, names: string) =>
     [...endings].filter(([ending]) => ending.startsWith(family)).map(([ending, count]) => [`${names},${ending.slice(family.length)}`, count] as const)
   return {
     onChecked(canary, metrics, seconds) {
-      const { rounds, values } = runOf(canary)
+      const run = runOf(canary)
+      const { rounds } = run
       const bucket = BUCKETS.findIndex((limit) => seconds <= limit)
       if (bucket >= 0) rounds.counts[bucket] = (rounds.counts[bucket] ?? 0) + 1
       rounds.sum += seconds
       rounds.count += 1
-      for (const { name, measurement } of metrics) {
-        // Flagger gives durations in seconds.
-        if (measurement.kind === 'value') values.set(name, name === 'request-duration' ? measurement.value / 1_000 : measurement.value)
-        else values.delete(name)
-      }
+      for (const { measurement } of metrics) answers[measurement.kind] += 1
+      // What is not measured any more is not told either. Flagger gives durations in seconds.
+      run.values = new Map(metrics.flatMap(({ name, measurement }) =>
+        (measurement.kind === 'value' ? [[name, name === 'request-duration' ? measurement.value / 1_000 : measurement.value] as const] : [])))
     },
     onTold(canary, { reason }) {
       const family = SUCCEEDED.includes(reason) ? 'successes:' : FAILED.includes(reason) ? 'failures:' : undefined
-      if (!family) return
-      const isSkipped = family === 'successes:' && canary.spec.skipAnalysis === true
-      const ending = `${family}deployment_strategy="${strategyOf(canary.spec)}",analysis_status="${isSkipped ? 'skipped' : 'completed'}"`
+      if (!family && reason !== 'CanaryStarted') return
       const { endings } = runOf(canary)
+      if (!family) return
+      const ending = endingOf(family, canary)
       endings.set(ending, (endings.get(ending) ?? 0) + 1)
     },
     onAlert(outcome) {
@@ -107,12 +116,18 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
         head(name, type, help)
         for (const row of rows) lines.push(lineOf(name, row))
       }
-      const canaries = sources.caches()?.canaries() ?? []
+      const canaries = (sources.caches()?.canaries() ?? []).filter(({ metadata }) => sources.leads(objectKey(metadata)))
+      family('flagger_info', 'gauge', 'Version and default provider.', [[`version="${escapeLabel(sources.version)}",mesh_provider="${escapeLabel(sources.defaultProvider)}"`, 1]])
       family('flagger_canary_total', 'gauge', 'Canaries by namespace.', countByNamespace(canaries))
-      head('flagger_canary_status', 'gauge', 'Last known status of a Canary: 0 running, 1 succeeded, 2 failed.')
+      head('flagger_canary_status', 'gauge', 'Last known status of a Canary: 0 Progressing, 2 Failed, 1 anything else.')
       for (const canary of canaries) lines.push(linesOf(canary).status)
       head('flagger_canary_weight', 'gauge', 'Percent of live requests by workload.')
       for (const canary of canaries) lines.push(linesOf(canary).weights)
+      head('canarygate_run_phase_timestamp_seconds', 'gauge', 'Since when a Canary with a run under way is in its phase, in Unix time.')
+      for (const canary of canaries) {
+        const { run } = linesOf(canary)
+        if (run !== undefined) lines.push(run)
+      }
       family('flagger_canary_metric_analysis', 'gauge', 'Last value of a metric of an analysis.', runRows(({ values }, names) =>
         [...values].map(([metric, value]) => [`${names},metric="${escapeLabel(metric)}"`, value])))
       family('flagger_canary_successes_total', 'counter', 'Runs that ended in a promotion.', runRows(endingRows('successes:')))
@@ -125,19 +140,24 @@ export function createTelemetry(sources: TelemetrySources): Telemetry {
       family('canarygate_queue_adds_total', 'counter', 'Turns asked for.', [['', stats?.adds ?? 0]])
       family('canarygate_queue_retries_total', 'counter', 'Turns repeated after a fault.', [['', stats?.retries ?? 0]])
       family('canarygate_alerts_total', 'counter', 'Alerts by whether their receiver took them.', Object.entries(alerts).map(([outcome, count]) => [`outcome="${outcome}"`, count]))
-      const { residentBytes, cpuSeconds } = sources.usage()
-      family('process_resident_memory_bytes', 'gauge', 'Memory in use.', [['', residentBytes]])
-      family('process_cpu_seconds_total', 'counter', 'Processor time used.', [['', cpuSeconds]])
+      family('canarygate_metric_answers_total', 'counter', 'Answers of metric sources to checks, by kind.', Object.entries(answers).map(([kind, count]) => [`kind="${kind}"`, count]))
       family('canarygate_api_requests_total', 'counter', 'Requests to the API server.', [...requests])
-      return `${lines.join('\n')}\n`
+      return `${lines.join('\n')}\n${renderUsage(sources.usage())}`
     },
   }
 }
 
-const lineOf = (name: string, [labels, value]: Row): string => (labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`)
+const lineOf = (name: string, [labels, value]: Row): string => `${name}${labels === '' ? '' : `{${labels}}`} ${textOf(value)}`
+const textOf = (value: number): string => (Math.abs(value) === Infinity ? `${value > 0 ? '+' : '-'}Inf` : String(value))
 
 const SUCCEEDED: readonly string[] = ['CanarySucceeded']
 const FAILED: readonly string[] = ['CanaryRolledBack', 'CanaryPromotionFailed']
+
+/** The family, and the labels of a counter of it. */
+function endingOf(family: 'successes:' | 'failures:', { spec }: Canary): string {
+  const isSkipped = family === 'successes:' && spec.skipAnalysis === true
+  return `${family}deployment_strategy="${strategyOf(spec)}",analysis_status="${isSkipped ? 'skipped' : 'completed'}"`
+}
 
 /** As Flagger names them. */
 function strategyOf({ analysis, gate }: CanarySpec): 'canary' | 'ab-testing' | 'blue-green' {
@@ -166,12 +186,21 @@ function countByNamespace(canaries: readonly Canary[]): Row[] {
 
 function statusNumber(canary: Canary): number {
   const phase = phaseOf(canary.status ?? {})
-  return phase === 'Failed' ? 2 : phase === 'Succeeded' || phase === 'Initialized' ? 1 : 0
+  return phase === 'Failed' ? 2 : phase === 'Progressing' ? 0 : 1
+}
+
+const RESTING: readonly string[] = ['Initialized', 'Succeeded', 'Failed']
+
+function runLine(canary: Canary): string | undefined {
+  const phase = phaseOf(canary.status ?? {})
+  const since = Date.parse(canary.status?.gate?.changedAt ?? '')
+  if (RESTING.includes(phase) || Number.isNaN(since)) return undefined
+  return lineOf('canarygate_run_phase_timestamp_seconds', [`${namesOf(canary)},phase="${phase}"`, since / 1_000])
 }
 
 function weightRows(canary: Canary): Row[] {
   const { name } = canary.spec.targetRef
   const weight = canary.status?.canaryWeight ?? 0
   const row = (workload: string, percent: number) => [`workload="${workload}",namespace="${canary.metadata.namespace ?? ''}"`, percent] as const
-  return [row(`${name}-primary`, 100 - weight), row(`${name}-canary`, weight)]
+  return [row(`${name}-primary`, 100 - weight), row(name, weight)]
 }
