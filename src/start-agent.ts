@@ -17,6 +17,8 @@ import manifest from '../package.json' with { type: 'json' }
 
 /** What running effects get to finish after SIGTERM, before the Lease is released all the same (ms). */
 const DRAIN_MS = 5_000
+/** What alerts under way get when the Lease is free (ms): two attempts, and well within the pod's 30 s. */
+const TELLING_MS = 12_000
 const LEASE_NAME = 'canarygate-agent'
 /**
  * Requests a second that the agent allows itself: 200 runs that begin in one moment make some 3,000 in their first seconds. The API server protects itself, by priority and fairness,
@@ -94,6 +96,7 @@ export async function startAgent({ env, log, now, monotonic, random, stopping }:
   certificates.stop()
   await agent.stop(DRAIN_MS)
   await shards.stop() // only now: nothing runs any more that a second leader could meet
+  await agent.finishTelling(TELLING_MS)
   await Promise.all([health.close(), close(), hooks.close(), client.close()])
 }
 

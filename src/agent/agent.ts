@@ -79,6 +79,8 @@ export type Agent = {
   lead(): void
   /** No new turns; running ones end or are given up at the deadline (ms). */
   stop(deadlineMs: number): Promise<void>
+  /** What is still to be told to receivers outside gets this long (ms). Call it when others may lead: nobody has to wait for a slow chat. */
+  finishTelling(graceMs: number): Promise<void>
   readonly caches: Caches
   readonly queue: Queue
 }
@@ -87,8 +89,8 @@ const AT_REST: readonly string[] = ['Initialized', 'Succeeded', 'Failed']
 
 /** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
 const GATE_PREFIX = 'gate:'
-/** What events and alerts under way get at the end (ms): the Lease is not released before. */
-const TELLING_GRACE_MS = 500
+/** What events under way get at the end (ms): the Lease is not released before. */
+const EVENTS_GRACE_MS = 500
 /** After this long a command whose author's rights could not be asked for is tried again (ms). */
 const UNJUDGED_MS = 2_000
 /** A watch needs about this long to bring what a write collided with. */
@@ -325,9 +327,10 @@ export function createAgent(options: AgentOptions): Agent {
     async stop(deadlineMs) {
       isLeading = false
       await queue.shutdown(deadlineMs)
-      await Promise.all([rounds.close(), telling.close(TELLING_GRACE_MS)])
+      await Promise.all([rounds.close(), telling.settle(EVENTS_GRACE_MS)])
       await Promise.all([caches.stop(), policies.stop()])
     },
+    finishTelling: (graceMs) => telling.close(graceMs),
   }
 }
 

@@ -43,9 +43,13 @@ export type Telling = {
   announce(canary: Canary, item: News): void
   /** The alert alone, for what is an event of another object. */
   alert(canary: Canary, item: News): void
-  /** What is under way gets this long (ms). */
+  /** Events that are still to be written get this long (ms): they are part of the story that another agent goes on with. */
+  settle(graceMs: number): Promise<void>
+  /** Takes nothing more; alerts and event hooks that are under way get this long (ms). What they say of the rollout is true whoever leads. */
   close(graceMs: number): Promise<void>
 }
+
+const LAST_EVENTS_MS = 500
 
 /** Stands for the receiver of all, which is no object of the cluster. */
 const FALLBACK: Receiver = { name: 'default', namespace: '' }
@@ -87,8 +91,11 @@ export function createTelling(options: TellingOptions): Telling {
       alert(canary, item)
       void events.record(canary, item)
     },
+    settle: (graceMs) => events.close(graceMs),
     async close(graceMs) {
-      await Promise.all([alerts.close(graceMs), background.close(graceMs), events.close(graceMs)])
+      await Promise.all([alerts.close(graceMs), background.close(graceMs)])
+      // Of alerts that did not arrive.
+      await events.close(LAST_EVENTS_MS)
     },
   }
 }

@@ -54,6 +54,22 @@ test('a receiver and an event hook that hang delay nothing: the event is there, 
   t.ok(outcomes.length > 0 && outcomes.every((outcome) => outcome === 'lost'))
 })
 
+test('an alert that is under way at the end is neither waited for by the Lease nor lost', async (t) => {
+  const slow: Http = (_request, signal) => new Promise((resolve, reject) => {
+    const timer = setTimeout(() => { resolve({ status: 200, body: 'ok' }) }, 300)
+    signal.addEventListener('abort', () => { clearTimeout(timer); reject(new Error('aborted')) })
+  })
+  const { telling, outcomes } = scene({ http: slow })
+  telling.announce(alerting(), ROLLED_BACK)
+  await settled()
+  const begun = performance.now()
+  await telling.settle(50)
+  t.ok(performance.now() - begun < 200, 'the Lease can be released')
+  await telling.close(5_000)
+  t.same(outcomes, ['delivered'])
+  t.ok(performance.now() - begun < 3_000, 'no longer than it takes')
+})
+
 test('a Secret is read for each alert, so a rotated address counts at once', async (t) => {
   const { telling, sent, kube } = scene()
   await telling.announce(alerting(), ROLLED_BACK)
