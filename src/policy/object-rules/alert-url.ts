@@ -2,6 +2,10 @@ import type { AlertProvider } from '#api/alert-provider.ts'
 import { webAddressFault } from '#policy/web-address.ts'
 import type { ObjectRule } from '#policy/rule.ts'
 
+/** A mail server may be wherever a web server may be. */
+const mailAddressFault = (value: string): string | undefined =>
+  (/^smtps?:\/\/./i.test(value) ? webAddressFault(value.replace(/^smtps?:/i, 'http:')) : 'is no smtp:// or smtps:// URL')
+
 export const alertUrl: ObjectRule<AlertProvider> = {
   id: 'alert-url',
   default: 'deny',
@@ -10,11 +14,11 @@ export const alertUrl: ObjectRule<AlertProvider> = {
   check({ spec }) {
     return (['address', 'proxy'] as const).flatMap((name) => {
       const value = spec[name]
-      const fault = value ? webAddressFault(value) : undefined
-      if (!value || fault === undefined) return []
-      if (name === 'address' && spec.type === 'email' && URL.canParse(value) && /^smtps?:$/.test(new URL(value).protocol)) return []
+      if (!value) return []
+      const isMail = name === 'address' && spec.type === 'email'
+      const fault = isMail ? mailAddressFault(value) : webAddressFault(value)
       // The address of a hook is a secret: it is not repeated.
-      return [{ field: `spec.${name}`, message: fault, fix: spec.type === 'email' ? 'use one like smtp://mail.example.org:587' : 'use one that begins with https://' }]
+      return fault === undefined ? [] : [{ field: `spec.${name}`, message: fault, fix: isMail ? 'use one like smtp://mail.example.org:587' : 'use one that begins with https://' }]
     })
   },
 }

@@ -19,9 +19,11 @@ export const OBJECT_CASES: Readonly<Record<string, { readonly valid: readonly Ob
     ],
   },
   'alert-url': {
-    valid: [{ name: 'https', ...alerts({ address: 'https://hooks.test', proxy: 'http://proxy.test:3128' }) }],
+    valid: [{ name: 'https', ...alerts({ address: 'https://hooks.test', proxy: 'http://proxy.test:3128' }) }, { name: 'a mail server', ...alerts(MAIL) }],
     invalid: [
       { name: 'a host alone', ...alerts({ address: 'hooks.test' }), fields: ['spec.address'] },
+      { name: 'mail by http', ...alerts({ ...MAIL, address: 'http://mail.test' }), fields: ['spec.address'] },
+      { name: 'a mail server in the agent\'s own pod', ...alerts({ ...MAIL, address: 'smtp://127.0.0.1:25' }), fields: ['spec.address'] },
       { name: 'a proxy without a scheme', ...alerts({ secretRef: { name: 'hook' }, proxy: 'proxy:3128' }), fields: ['spec.proxy'] },
     ],
   },
