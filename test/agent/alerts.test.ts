@@ -1,3 +1,4 @@
+import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
 import type { Workload } from '#api/objects.ts'
 import { canary, cart, gatedNamespace, NAMESPACE, worldWith, type World, type WorldOptions } from './world.ts'
@@ -89,6 +90,15 @@ test('a run that waits for approval when a revision known as bad takes its place
   await world.pass(5_000)
   t.match(world.status(), { phase: 'Failed' })
   t.same(world.alerts.slice(-2), ['warn CanaryAwaitingApproval', 'warn CanaryKnownBad'])
+})
+
+test('every event has a line for whoever is on call', async (t) => {
+  const files = await Promise.all(['src/rollout', 'src/agent'].map(async (folder) => (await readdir(folder)).map((name) => `${folder}/${name}`)))
+  const texts = await Promise.all(files.flat().map((file) => readFile(file, 'utf8')))
+  const given = new Set(texts.flatMap((text) => [...text.matchAll(/(?:normal|warning|closedGate)\('(\w+)'|reason: '((?:Canary|Hook|Primary)[A-Z]\w+)'/g)].map(([, one, other]) => one ?? other ?? '')))
+  t.ok(given.size > 50, `${given.size} reasons`)
+  const page = await readFile('docs/operations.md', 'utf8')
+  t.same([...given].filter((reason) => !page.includes(`\`${reason}\``)), [])
 })
 
 test('a change that slipped by the webhook is alerted, with or without a Canary', async (t) => {
