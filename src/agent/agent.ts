@@ -35,7 +35,7 @@ import type { EventRecorder } from '#kube/events.ts'
 import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
 import type { Destination } from '#notify/provider.ts'
 import { gatedSpec } from '#policy/defaults.ts'
-import type { Check, CommandSeen } from '#rollout/decision.ts'
+import type { Check, CommandSeen, News } from '#rollout/decision.ts'
 import { providerFor } from '#traffic/registry.ts'
 
 export type AgentOptions = {
@@ -129,7 +129,7 @@ export function createAgent(options: AgentOptions): Agent {
       log.warn({ target: objectKey(target.metadata) }, 'a change was missed')
       const item = { type: 'Warning', severity: 'warn', reason: 'CanaryGateMissed', message } as const
       void events.record(target, item)
-      telling.alert(canaryOver(target, caches), item)
+      alertOver(target, item)
     },
     wakeUngated: (target) => gateLater(target),
   })
@@ -138,6 +138,7 @@ export function createAgent(options: AgentOptions): Agent {
     client, events, http: options.http, httpThrough: options.httpThrough, onAlert: options.telemetry?.onAlert, log, now, random, wait, caches: () => caches,
     denialOf: (address) => denialOf(address, {}), eventWebhook: options.eventWebhook, clusterName: options.clusterName, alertReceiver: options.alertReceiver,
   })
+  const alertOver = (target: KubeObject, item: News): void => telling.alert(canaryOver(target, caches), item)
   const rounds = createHookRounds({ http: options.httpForHooks ?? options.http, wait, random, onDone: enqueue })
   const policies = createPolicies({
     client, log, now, random, ...timers,
@@ -221,7 +222,7 @@ export function createAgent(options: AgentOptions): Agent {
       const { namespace, name } = splitKey(key.slice(GATE_PREFIX.length))
       const policy = policies.of(namespace)
       const { analysis, ...defaults } = gatedSpec(options.defaultAnalysis, policy, name)
-      await gateTarget(namespace, name, { client, caches, events, defaultAnalysis: analysis, defaults, policyName: policy.defaultsFrom.join(', '), hasMetricsServer: options.metricsServer !== undefined, log })
+      await gateTarget(namespace, name, { client, caches, events, alert: alertOver, defaultAnalysis: analysis, defaults, policyName: policy.defaultsFrom.join(', '), hasMetricsServer: options.metricsServer !== undefined, log })
       return undefined
     }
     const cached = caches.canary(key)

@@ -6,12 +6,15 @@ import type { KubeClient } from '#kube/client.ts'
 import { isConflict } from '#kube/error.ts'
 import type { EventRecorder } from '#kube/events.ts'
 import type { Log } from '#kube/log.ts'
+import type { News } from '#rollout/decision.ts'
 import { defaultCanary, discover, discoverScaler, type CanaryDefaults } from '#workload/discover.ts'
 
 export type GatingContext = {
   readonly client: KubeClient
   readonly caches: Caches
   readonly events: EventRecorder
+  /** Whoever is alerted for all hears of it: no Canary names anybody yet. */
+  readonly alert: (target: KubeObject, item: News) => void
   readonly defaultAnalysis: CanaryAnalysis
   /** What the policies of the namespace say beside it, and their names. */
   readonly defaults?: Omit<CanaryDefaults, 'analysis'>
@@ -46,7 +49,9 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
   const found = discover(target, caches.reader)
   if (!found.found) {
     log.warn({ target: `${namespace}/${name}`, reason: found.reason }, 'target cannot be gated')
-    await events.record(target, { type: 'Warning', reason: 'CanaryGateSkipped', message: `CanaryGate lets this change through ungated: ${found.reason}` })
+    const item = { type: 'Warning', severity: 'warn', reason: 'CanaryGateSkipped', message: `CanaryGate lets this change through ungated: ${found.reason}` } as const
+    await events.record(target, item)
+    context.alert(target, item)
     await client.patch(ref, { metadata: { annotations: { [ANNOTATION_STABLE]: null, [ANNOTATION_GATE]: 'passed' } }, spec: { paused: null } }, 'merge', { fieldManager: FIELD_MANAGER })
     return
   }
@@ -58,7 +63,9 @@ export async function gateTarget(namespace: string, name: string, context: Gatin
     if (isConflict(err)) return
     // Refused, by a policy say: the change stays held, so its owner must hear of it. It is tried again, since policies change.
     const message = `${name}.${namespace} stays held: its Canary could not be written: ${err instanceof Error ? err.message : String(err)}`
-    await events.record(target, { type: 'Warning', reason: 'CanaryNotWritten', message })
+    const item = { type: 'Warning', severity: 'warn', reason: 'CanaryNotWritten', message } as const
+    await events.record(target, item)
+    context.alert(target, item)
     throw err
   }
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
-import type { Workload } from '#api/objects.ts'
+import type { KubeObject, Workload } from '#api/objects.ts'
 import { canary, cart, gatedNamespace, NAMESPACE, worldWith, type World, type WorldOptions } from './world.ts'
 
 /** Whoever is alerted hears of every end of a run, and of everything that holds one. */
@@ -90,6 +90,19 @@ test('a run that waits for approval when a revision known as bad takes its place
   await world.pass(5_000)
   t.match(world.status(), { phase: 'Failed' })
   t.same(world.alerts.slice(-2), ['warn CanaryAwaitingApproval', 'warn CanaryKnownBad'])
+})
+
+test('a change of a target that cannot be gated, or whose Canary is refused, is alerted', async (t) => {
+  const [deployment] = cart()
+  const unrouted = await worldWith([gatedNamespace(), deployment as KubeObject])
+  unrouted.holdImage('cart:2')
+  await unrouted.pass(15_000)
+  t.same(unrouted.alerts, ['warn CanaryGateSkipped'])
+  const refused = await worldWith([gatedNamespace(), ...cart()])
+  refused.fake.faults.on(({ verb, kind }) => (verb === 'create' && kind === 'Canary' ? '403' : undefined))
+  refused.holdImage('cart:2')
+  await refused.pass(60_000)
+  t.same(refused.alerts, ['warn CanaryNotWritten'], 'once, however often it is tried')
 })
 
 test('every event has a line for whoever is on call', async (t) => {
