@@ -2,8 +2,9 @@
 
 type Labels = Readonly<Record<string, string>>
 
-/** Series of one name: more than there are hooks, outcomes and rules; a fault that makes labels up cannot fill the memory. */
-const MAX_SERIES = 500
+/** Series of one name: rules by severity in some dozens of namespaces. What is beyond is counted together, so that made-up labels cannot fill the memory and nothing is lost. */
+const MAX_SERIES = 2_000
+const OTHERS = 'others'
 
 /** Seconds: most answers take well under one millisecond, and the API server gives up after 2 to 5 seconds. */
 const BUCKETS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const
@@ -14,6 +15,7 @@ export type Histogram = { observe(label: string, seconds: number): void; render(
 
 export function createCounter(name: string, help: string): Counter {
   const series = new Map<string, { readonly labels: Labels; value: number }>()
+  let rest: { readonly labels: Labels; value: number } | undefined
   return {
     add(labels, by = 1) {
       // Escaping is left to `render`: it would cost more than the count.
@@ -21,8 +23,12 @@ export function createCounter(name: string, help: string): Counter {
       const entry = series.get(key)
       if (entry !== undefined) entry.value += by
       else if (series.size < MAX_SERIES) series.set(key, { labels, value: by })
+      else {
+        rest ??= { labels: Object.fromEntries(Object.keys(labels).map((label) => [label, OTHERS])), value: 0 }
+        rest.value += by
+      }
     },
-    render: () => header(name, help, 'counter') + [...series.values()].map(({ labels, value }) => `${name}${renderLabels(labels)} ${value}\n`).join(''),
+    render: () => header(name, help, 'counter') + [...series.values(), ...(rest ? [rest] : [])].map(({ labels, value }) => `${name}${renderLabels(labels)} ${value}\n`).join(''),
   }
 }
 

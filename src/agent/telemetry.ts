@@ -176,7 +176,8 @@ function roundRows({ rounds }: Run, names: string): Row[] {
 
 const escapeLabel = (text: string): string => text.replaceAll('\\', String.raw`\\`).replaceAll('"', String.raw`\"`).replaceAll('\n', String.raw`\n`)
 
-const namesOf = (canary: Canary): string => `name="${canary.spec.targetRef.name}",namespace="${canary.metadata.namespace ?? ''}"`
+/** Nothing that a team may write as a name can end the page for everybody. */
+const namesOf = (canary: Canary): string => `name="${escapeLabel(canary.spec.targetRef.name)}",namespace="${canary.metadata.namespace ?? ''}"`
 
 function countByNamespace(canaries: readonly Canary[]): Row[] {
   const counts = new Map<string, number>()
@@ -199,7 +200,7 @@ function runLine(canary: Canary): string | undefined {
 }
 
 function weightRows(canary: Canary): Row[] {
-  const { name } = canary.spec.targetRef
+  const name = escapeLabel(canary.spec.targetRef.name)
   const weight = canary.status?.canaryWeight ?? 0
   const row = (workload: string, percent: number) => [`workload="${workload}",namespace="${canary.metadata.namespace ?? ''}"`, percent] as const
   return [row(`${name}-primary`, 100 - weight), row(name, weight)]

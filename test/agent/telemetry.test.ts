@@ -113,7 +113,7 @@ test('before anything is wired, the page is there', async (t) => {
 })
 
 test('every line is a comment or a sample, and every family tells its type', async (t) => {
-  const canaries = [withStatus('cart', { phase: 'Progressing', gate: { changedAt: '2026-01-01T00:00:00Z' } })]
+  const canaries = ['cart', 'odd "target" \n'].map((name) => withStatus(name, { phase: 'Progressing', gate: { changedAt: '2026-01-01T00:00:00Z' } }))
   const telemetry = createTelemetry(sources(canaries))
   telemetry.onChecked(canaries[0] as Canary, [{ name: 'odd "name" \\ \n', measurement: { kind: 'value', value: 1e-9 } }], 0.2)
   const text = telemetry.render()
