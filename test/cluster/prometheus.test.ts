@@ -22,6 +22,20 @@ test('Prometheus itself reads every rule and every panel', { skip }, async (t) =
   t.match(await (await fetch(`${url}?query=sum(`)).json(), { status: 'error' }, 'a fault would be seen')
 })
 
+test('Prometheus reads the agents\' pages: one of them leads, and tells each Canary once', { skip }, async (t) => {
+  const ns = await namespace(t)
+  await adoptedShop(ns)
+  const url = `${await serviceUrl('monitoring', 'prometheus')}:9090/api/v1/query`
+  const valueOf = async (query: string): Promise<string | undefined> => {
+    const { data } = await (await fetch(`${url}?${new URLSearchParams({ query })}`)).json() as { readonly data?: { readonly result: readonly { readonly value: readonly [number, string] }[] } }
+    return data?.result[0]?.value[1]
+  }
+  for (const query of ['sum(canarygate_leader)', `count(flagger_canary_status{name="cart",namespace="${ns}"})`, `flagger_canary_weight{workload="cart-primary",namespace="${ns}"} / 100`]) {
+    t.ok(await waitFor(query, async () => (await valueOf(query)) === '1', 30).then(() => true, () => false), `${query} is 1`)
+  }
+  t.ok(Number(await valueOf('count(flagger_info)')) >= 1)
+})
+
 test('Prometheus goes away in mid-run: the weight holds; it comes back: the run is promoted', { skip }, async (t) => {
   const ns = await namespace(t)
   await adoptedShop(ns, { preStopSeconds: 3 }, {
