@@ -7,7 +7,7 @@ import { tellPostRollout } from '#rollout/hooks.ts'
 import { keep } from '#rollout/keeping.ts'
 import { route } from '#rollout/routing.ts'
 import { start } from '#rollout/starting.ts'
-import { canaryOf, enter, normal, OBSERVATION_LAG_MS, once, phaseOf, primaryOf, targetOf, timeOf, warning, withGate } from '#rollout/status.ts'
+import { canaryOf, enter, normal, once, phaseOf, primaryOf, targetOf, timeOf, warning, withGate } from '#rollout/status.ts'
 
 /**
  * Nothing under analysis: keeps what serves as it should be (replicas, Services, routes), lets a finished canary's pods go,
@@ -38,6 +38,9 @@ export const resting: PhaseStep = (before, seen, now) => {
   if (command) return commanded(rest, seen, command, isStable, now)
   return isKnown(before, requested) ? settle(rest, seen, target, now) : start(rest, seen, target, now)
 }
+
+/** After a rollback its mark on the target may take so long to be seen, on a busy API server too; whoever asks for the revision again meanwhile has just been told (ms). */
+const MARKING_MS = 10_000
 
 /** It serves, or has had its verdict: nothing is to be analysed unless somebody asks for it again. */
 const isKnown = ({ lastPromotedSpec, lastAppliedSpec, gate }: CanaryStatus, revision: string): boolean =>
@@ -77,8 +80,7 @@ function settle(rest: Decision, seen: Seen, target: TargetSeen, now: number): De
     const why = status.gate?.reason ?? 'the canary was rolled back'
     if (target.gate?.startsWith('failed')) return { ...rest, status, effects }
     effects.push({ kind: 'markGate', gate: `failed: ${why}`, revision: target.revision })
-    // Right after the rollback itself the mark may not be seen yet.
-    const isAgain = now - (timeOf(rest.status.gate?.changedAt) ?? now) > OBSERVATION_LAG_MS
+    const isAgain = now - (timeOf(rest.status.gate?.changedAt) ?? now) > MARKING_MS
     const known = warning('CanaryKnownBad', `Revision ${target.revision} of ${targetOf(seen)} was rolled back before and is not analysed again: canarygate.dev/retry does that`, 'warn')
     return { ...rest, status, effects, news: isAgain ? [known] : [] }
   }

@@ -234,7 +234,8 @@ test('a shop without a metrics page is judged by Traefik\'s counters', { skip },
   const host = `${ns}.example.org`
   await adoptedShop(ns, { host, preStopSeconds: 3, annotations: { 'prometheus.io/scrape': 'false' } }, {
     provider: 'traefik', gate: { judge: { mode: 'enforce' }, scrape: { from: 'proxy' } },
-    analysis: { interval: '10s', threshold: 2, stepWeights: [50], metrics: [SUCCESS] },
+    // Thresholds have their say only when the judge has had its time.
+    analysis: { interval: '10s', threshold: 4, stepWeights: [50], metrics: [SUCCESS] },
   })
   const load = startLoad(t, { url: cluster().traefikUrl, host, rate: 30 })
   await setImage(ns, 'shop:broken')
