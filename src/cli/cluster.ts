@@ -1,30 +1,61 @@
+import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import { InputError } from '#cli/input.ts'
 import type { ClusterReader } from '#cli/manifests.ts'
 import { createKubeClient, type KubeClient } from '#kube/client.ts'
-import { loadClusterConfig } from '#kube/config.ts'
-import { isNotFound } from '#kube/error.ts'
+import { loadClusterConfig, type LoadOptions } from '#kube/config.ts'
+import { isNotFound, KubeError } from '#kube/error.ts'
 
-/** The cluster that kubectl would talk to: `--kubeconfig`, then KUBECONFIG, then the home directory's. */
-export async function connect(kubeconfig: string | undefined): Promise<KubeClient> {
-  const path = kubeconfig ?? process.env['KUBECONFIG'] ?? `${homedir()}/.kube/config`
-  const config = await loadClusterConfig({ kubeconfig: path, now: () => performance.now() }).catch((err: unknown) => {
-    throw new InputError(`--kubeconfig ${path}: ${err instanceof Error ? err.message : String(err)}`)
-  })
-  return createKubeClient(config, { userAgent: 'kubectl-canary', now: () => performance.now(), random: Math.random })
+/** Which cluster: by `--kubeconfig` and `--context`, else the one that kubectl would talk to. */
+export type Where = { readonly kubeconfig: string | undefined; readonly context: string | undefined }
+
+export type Connection = {
+  readonly client: KubeClient
+  /** Of the context: what `-n` is when it is left out, as in kubectl. */
+  readonly namespace: string
+  /** What the API server refused, or that there was no answer, in words; any other fault as it is. */
+  inWords(err: unknown): unknown
 }
 
-/** The same cluster, to be read only; kinds that it does not serve are empty. */
-export async function connectReader(kubeconfig: string | undefined): Promise<ClusterReader> {
-  const client = await connect(kubeconfig)
+export async function connect({ kubeconfig, context }: Where): Promise<Connection> {
+  const found = kubeconfig === undefined ? usualConfig() : { kubeconfig }
+  const config = await loadClusterConfig({ ...found, ...(context === undefined ? {} : { context }), now: () => performance.now() }).catch((err: unknown) => {
+    throw new InputError(`${found.kubeconfig ?? 'service account'}: ${firstLine(err)}`)
+  })
   return {
+    client: createKubeClient(config, { userAgent: 'kubectl-canary', now: () => performance.now(), random: Math.random }),
+    namespace: config.namespace,
+    inWords: (err) => {
+      if (!(err instanceof KubeError)) return err
+      return new InputError(err.status === 0 ? `no answer from the API server ${config.server}: ${err.message}` : err.message, { cause: err })
+    },
+  }
+}
+
+/** As kubectl looks for it: files of KUBECONFIG that are not there are passed over, and a pod has its service account. */
+function usualConfig(): Pick<LoadOptions, 'kubeconfig' | 'inCluster'> {
+  const { KUBECONFIG, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = process.env
+  const files = (KUBECONFIG || `${homedir()}/.kube/config`).split(':').filter((path) => existsSync(path))
+  if (files.length > 0) return { kubeconfig: files.join(':') }
+  if (host) return { inCluster: { host, port } }
+  throw new InputError(`no cluster to ask: ${KUBECONFIG ? `there is no file of KUBECONFIG (${KUBECONFIG})` : `KUBECONFIG is not set, and there is no ${homedir()}/.kube/config`}; say --kubeconfig FILE`)
+}
+
+/** A parser draws a picture of the place below its words. */
+const firstLine = (err: unknown): string => (err instanceof Error ? err.message : String(err)).split('\n')[0]?.replace(/:$/, '') ?? ''
+
+/** The same cluster, to be read only; kinds that it does not serve are empty. */
+export async function connectReader(where: Where): Promise<ClusterReader> {
+  const { client, namespace: own, inWords } = await connect(where)
+  return {
+    namespace: own,
     async list(apiVersion, kind, namespace) {
       try {
         return (await client.list(apiVersion, kind, namespace === undefined ? {} : { namespace })).items
       } catch (err) {
         if (isNotFound(err)) return []
-        throw err
+        throw inWords(err)
       }
     },
     close: () => client.close(),

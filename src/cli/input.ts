@@ -26,7 +26,11 @@ export function readYaml(path: string): readonly unknown[] {
   return parseAllDocuments(readText(path)).map((document) => {
     const [error] = document.errors
     if (error) throw new InputError(`${path}: ${yamlWords(error)}`)
-    return document.toJS() as unknown
+    try {
+      return document.toJS() as unknown
+    } catch (err) {
+      throw new InputError(`${path}: ${err instanceof Error ? err.message : String(err)}`, { cause: err })
+    }
   })
 }
 

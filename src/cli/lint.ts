@@ -33,12 +33,15 @@ export type LintOptions = {
   /** A cluster stands behind the files. */
   readonly cluster: boolean
   readonly kubeconfig?: string
+  readonly context?: string
 }
 
 export type LintIo = ManifestIo & { readonly providers: Readonly<Record<string, ProviderCapabilities>> }
 
 const USAGE = `usage: kubectl canary lint -f FILE|DIR|- [-f ...] [-o ${LINT_FORMATS.join('|')}] [--policy FILE] [-n NAMESPACE] [--provider DEFAULT]
-       kubectl canary lint --cluster [-f ...] [--kubeconfig FILE] [...]`
+       kubectl canary lint --cluster [-f ...] [--kubeconfig FILE] [--context NAME] [...]
+
+Exit codes: 0 nothing is denied, 1 something is, 2 it could not look.`
 
 const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Canary: CanarySpec, MetricTemplate: MetricTemplateSpec, AlertProvider: AlertProviderSpec,
@@ -60,10 +63,14 @@ export const lintCommand = (argv: readonly string[], io: LintIo): Promise<number
       const report = await lint(options, io)
       io.out(renderReport(options.format, report))
       // To the other stream, so that what a machine reads stays whole.
-      if (options.format !== 'json' && report.unresolved.length > 0) io.err(`not known here, so not looked at: ${report.unresolved.join(', ')}\n`)
+      if (options.format !== 'json' && report.unresolved.length > 0) io.err(`not known here, so not looked at: ${shortened(report.unresolved)}\n`)
       return report.findings.some(({ severity }) => severity === 'deny') ? 1 : 0
     },
   })
+
+/** Names a person still reads. */
+const MAX_NAMES = 10
+const shortened = (names: readonly string[]): string => (names.length <= MAX_NAMES ? names.join(', ') : `${names.slice(0, MAX_NAMES).join(', ')} and ${names.length - MAX_NAMES} more (-o json has all)`)
 
 function parseOptions(argv: readonly string[]): LintOptions | undefined {
   const { values, positionals } = parseArgs({
@@ -71,7 +78,7 @@ function parseOptions(argv: readonly string[]): LintOptions | undefined {
     options: {
       filename: { type: 'string', short: 'f', multiple: true }, output: { type: 'string', short: 'o', default: 'text' },
       policy: { type: 'string' }, namespace: { type: 'string', short: 'n' }, provider: { type: 'string' },
-      cluster: { type: 'boolean', default: false }, kubeconfig: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+      cluster: { type: 'boolean', default: false }, kubeconfig: { type: 'string' }, context: { type: 'string' }, help: { type: 'boolean', short: 'h' },
     },
   })
   if (values.help) return undefined
@@ -79,11 +86,12 @@ function parseOptions(argv: readonly string[]): LintOptions | undefined {
   if (!format) throw new Error(`-o ${values.output} is unknown; use one of ${LINT_FORMATS.join(', ')}`)
   const paths = [...(values.filename ?? []), ...positionals]
   if (paths.length === 0 && !values.cluster) throw new Error('nothing to look at: give files with -f, or --cluster')
-  const { policy, namespace, provider, cluster, kubeconfig } = values
+  const { policy, namespace, provider, cluster, kubeconfig, context } = values
   return {
     paths, format, cluster,
     ...(policy === undefined ? {} : { policy }), ...(namespace === undefined ? {} : { namespace }),
     ...(provider === undefined ? {} : { defaultProvider: provider }), ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
   }
 }
 
@@ -112,10 +120,10 @@ export async function lint(options: LintOptions, io: LintIo): Promise<LintReport
 /** What the files, and the cluster behind them, hold. */
 type World = { readonly known: readonly KubeObject[]; readonly stored: readonly KubeObject[]; readonly options: LintOptions; readonly io: LintIo }
 
-async function storedObjects({ cluster, kubeconfig }: LintOptions, io: LintIo): Promise<readonly KubeObject[]> {
+async function storedObjects({ cluster, kubeconfig, context }: LintOptions, io: LintIo): Promise<readonly KubeObject[]> {
   if (!cluster) return []
   if (!io.connect) throw new Error('no cluster can be asked')
-  const reader = await io.connect(kubeconfig)
+  const reader = await io.connect({ kubeconfig, context })
   try {
     return await readCluster(reader, CLUSTER_KINDS)
   } finally {

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
+import { enableCompileCache } from 'node:module'
+import { homedir } from 'node:os'
 import { parseArgs } from 'node:util'
+import type { Where } from '#cli/cluster.ts'
 
 /** `kubectl-canary`: what the agent would do, told beforehand. Commands are loaded when they are called, so that each starts at once. */
 
@@ -25,18 +28,20 @@ const USAGE = `usage: kubectl-canary <command> [options]
   version
   help
 
-On a cluster: [--kubeconfig FILE], else KUBECONFIG, else ~/.kube/config.
+On a cluster: [--kubeconfig FILE] [--context NAME], else what kubectl would use; so is the namespace without -n.
 
-Exit codes: 0 done, 1 findings (lint) or a rollback (watch), 2 the input or the command line cannot be used.
+Exit codes: 0 done, 1 findings (lint) or a rollback (watch), 2 anything else: the input, the command line or the cluster cannot be used.
 `
+
+const KNOWN = ['simulate', 'plan', 'replay']
 
 type Output = { readonly out: (text: string) => void; readonly err: (text: string) => void }
 const stdio: Output = { out: (text) => { process.stdout.write(text) }, err: (text) => { process.stderr.write(text) } }
 
 const COMMAND_OPTIONS = {
   filename: { type: 'string', short: 'f' }, scenario: { type: 'string' }, vectors: { type: 'string' }, counts: { type: 'string' }, rps: { type: 'string' }, errors: { type: 'string' }, name: { type: 'string' },
-  namespace: { type: 'string', short: 'n', default: 'default' }, reason: { type: 'string' }, timeout: { type: 'string', default: '1h' },
-  kubeconfig: { type: 'string' }, output: { type: 'string', short: 'o', default: 'text' }, help: { type: 'boolean', short: 'h' },
+  namespace: { type: 'string', short: 'n' }, reason: { type: 'string' }, timeout: { type: 'string', default: '1h' },
+  kubeconfig: { type: 'string' }, context: { type: 'string' }, output: { type: 'string', short: 'o', default: 'text' }, help: { type: 'boolean', short: 'h' },
 } as const
 
 /** Runs one command line; answers the exit code. */
@@ -48,7 +53,8 @@ export async function main(argv: readonly string[], io: Output = stdio): Promise
   } catch (err) {
     const isInput = err instanceof Error && (err.constructor.name === 'InputError' || ('code' in err && String(err.code).startsWith('ERR_PARSE_ARGS')))
     io.err(`kubectl-canary ${command}: ${err instanceof Error ? (isInput ? err.message : err.stack ?? err.message) : String(err)}\n`)
-    return isInput ? 2 : 1
+    // 1 is a verdict about a release.
+    return 2
   }
 }
 
@@ -82,17 +88,19 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
   const { COMMANDS } = await import('#api/names.ts')
   const asked = COMMANDS.find((known) => known === command)
   if (asked || command === 'watch') {
-    const [name] = positionals
+    const [name, another] = positionals
     if (!name) throw new InputError(`the Canary's name is missing\n${USAGE}`)
-    const { namespace, kubeconfig } = values
+    if (another !== undefined) throw new InputError(`one Canary at a time: ${another} is one too many`)
+    const { namespace, kubeconfig, context } = values
     if (asked) {
-      io.out(await (await import('#cli/command.ts')).giveCommand({ command: asked, name, namespace, kubeconfig, reason: values.reason ?? '' }))
+      io.out(await (await import('#cli/command.ts')).giveCommand({ command: asked, name, namespace, kubeconfig, context, reason: values.reason ?? '' }))
       return 0
     }
     const timeoutMs = (await import('#api/duration.ts')).parseDuration(values.timeout)
     if (!timeoutMs) throw new InputError(`--timeout ${values.timeout} is no duration; write it like 30m`)
-    return await (await import('#cli/watch.ts')).watchCanary({ name, namespace, kubeconfig, timeoutMs, out: io.out })
+    return await (await import('#cli/watch.ts')).watchCanary({ name, namespace, kubeconfig, context, timeoutMs, out: io.out })
   }
+  if (positionals.length > 0 && KNOWN.includes(command)) throw new InputError(`${positionals.join(' ')}: what is that? Files are given with an option, such as -f`)
   switch (command) {
     case 'simulate': {
       const { simulateFiles, simulationText } = await import('#cli/simulate.ts')
@@ -128,10 +136,16 @@ async function run(command: string, rest: readonly string[], io: Output): Promis
 
 async function onManifests(command: 'lint' | 'policy', argv: readonly string[]): Promise<number> {
   const { nodeIo } = await import('#cli/manifests.ts')
-  const io = { ...nodeIo, connect: async (kubeconfig: string | undefined) => (await import('#cli/cluster.ts')).connectReader(kubeconfig) }
+  const io = { ...nodeIo, connect: async (where: Where) => (await import('#cli/cluster.ts')).connectReader(where) }
   if (command === 'policy') return await (await import('#cli/policy.ts')).policyCommand(argv, io)
   const [{ lintCommand }, { capabilities }] = await Promise.all([import('#cli/lint.ts'), import('#traffic/registry.ts')])
   return await lintCommand(argv, { ...io, providers: capabilities })
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2))
+/** Where what was compiled is kept, so that the next call starts three times as fast. Not in a place that everybody can write to. */
+const compileCache = (): string => `${process.env['XDG_CACHE_HOME'] || `${homedir()}/.cache`}/kubectl-canary`
+
+if (import.meta.main) {
+  enableCompileCache(process.env['NODE_COMPILE_CACHE'] ?? compileCache())
+  process.exitCode = await main(process.argv.slice(2))
+}

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, type Document } from 'yaml'
 import type { KubeObject } from '#api/objects.ts'
+import type { Where } from '#cli/cluster.ts'
 import { isRecord, yamlWords } from '#cli/input.ts'
 
 /** Commands that look at manifests: what they need of the world, how they read files, and how they end. */
@@ -15,10 +16,15 @@ export type ManifestIo = {
   err(text: string): void
   /** Unix ms. */
   now(): number
-  /** Reads a cluster, by a kubeconfig's path or where kubectl would look. Absent: files only. */
-  connect?(kubeconfig: string | undefined): Promise<ClusterReader>
+  /** Reads a cluster. Absent: files only. */
+  connect?(where: Where): Promise<ClusterReader>
 }
-export type ClusterReader = { list(apiVersion: string, kind: string, namespace?: string): Promise<readonly KubeObject[]>; close(): Promise<void> }
+export type ClusterReader = {
+  /** Of the kubeconfig's context. */
+  readonly namespace?: string
+  list(apiVersion: string, kind: string, namespace?: string): Promise<readonly KubeObject[]>
+  close(): Promise<void>
+}
 
 const MANIFEST = /\.(ya?ml|json)$/
 
@@ -82,6 +88,8 @@ export function readManifests(paths: readonly string[], io: ManifestIo, namespac
     return found
   })
   const read = files.map((file) => readManifest(file, io.readText(file), namespace))
+  // Nor must one whose template rendered nothing.
+  if (files.length > 0 && read.every(({ sources, faults }) => sources.length + faults.length === 0)) throw new Error(`no object of Kubernetes in ${paths.join(', ')}`)
   return { sources: read.flatMap(({ sources }) => sources), faults: read.flatMap(({ faults }) => faults) }
 }
 
@@ -95,7 +103,14 @@ function readManifest(file: string, text: string, namespace: string): { sources:
       faults.push({ file, line: error.linePos?.[0].line ?? lineAt(document, [], lines), message: yamlWords(error).replace(/ at line \d+, column \d+$/, '') })
       continue
     }
-    const value: unknown = document.toJS()
+    let value: unknown
+    try {
+      value = document.toJS()
+    } catch (err) {
+      // Aliases that grow without end.
+      faults.push({ file, line: lineAt(document, [], lines), message: err instanceof Error ? err.message : String(err) })
+      continue
+    }
     const items = isRecord(value) && value['kind'] === 'List' && Array.isArray(value['items'])
       ? value['items'].map((item: unknown, index) => ({ item, path: ['items', index] })) : [{ item: value, path: [] }]
     for (const { item, path } of items) {

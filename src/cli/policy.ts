@@ -5,6 +5,7 @@ import { formatDuration } from '#api/duration.ts'
 import { COMMANDS, FLAGGER_API_VERSION, GATE_ENABLED, LABEL_GATE } from '#api/names.ts'
 import { splitKey, type KubeObject } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
+import type { Where } from '#cli/cluster.ts'
 import { readCluster, readManifests, runManifestCommand, type ManifestIo } from '#cli/manifests.ts'
 import { renderFault } from '#metrics/canary-query.ts'
 import { GATE_API_VERSION } from '#policy/annotations.ts'
@@ -18,17 +19,24 @@ import { capabilities } from '#traffic/registry.ts'
 
 /** `kubectl canary policy explain deployment/cart`: what holds for one workload, and which policies say so. */
 
-const USAGE = 'usage: kubectl canary policy explain deployment/NAME [-n NAMESPACE] [-f FILE|DIR ...] [--kubeconfig FILE]'
+const USAGE = 'usage: kubectl canary policy explain deployment/NAME [-n NAMESPACE] [-f FILE|DIR ...] [--kubeconfig FILE] [--context NAME]'
 
-type Options = { readonly kind: string; readonly name: string; readonly namespace: string; readonly files: readonly string[]; readonly kubeconfig: string | undefined }
+type Options = Where & { readonly kind: string; readonly name: string; readonly namespace: string | undefined; readonly files: readonly string[] }
+
+/** As people write them to kubectl. */
+const KINDS: Readonly<Record<string, string>> = {
+  deployment: 'deployment', deployments: 'deployment', deploy: 'deployment', 'deployment.apps': 'deployment', 'deployments.apps': 'deployment',
+  daemonset: 'daemonset', daemonsets: 'daemonset', ds: 'daemonset', 'daemonset.apps': 'daemonset', 'daemonsets.apps': 'daemonset',
+  service: 'service', services: 'service', svc: 'service',
+}
 
 /** 0 when it could explain, 2 when it could not look. */
 export const policyCommand = (argv: readonly string[], io: ManifestIo): Promise<number> =>
   runManifestCommand(argv, io, {
     usage: USAGE, verb: 'explain', parse: parseOptions,
     async run(options) {
-      const objects = options.files.length > 0 ? readFiles(options, io) : await readNamespace(options, io)
-      io.out(explain(objects, options, io.now()))
+      const { objects, namespace } = options.files.length > 0 ? readFiles(options, io) : await readNamespace(options, io)
+      io.out(explain(objects, { ...options, namespace }, io.now()))
       return 0
     },
   })
@@ -37,38 +45,44 @@ function parseOptions(argv: readonly string[]): Options | undefined {
   const { values, positionals } = parseArgs({
     args: [...argv], allowPositionals: true,
     options: {
-      filename: { type: 'string', short: 'f', multiple: true, default: [] }, namespace: { type: 'string', short: 'n', default: 'default' },
-      kubeconfig: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+      filename: { type: 'string', short: 'f', multiple: true, default: [] }, namespace: { type: 'string', short: 'n' },
+      kubeconfig: { type: 'string' }, context: { type: 'string' }, help: { type: 'boolean', short: 'h' },
     },
   })
   if (values.help) return undefined
   const [verb, target, ...rest] = positionals
   if (verb !== 'explain' || target === undefined || rest.length > 0) throw new Error('say explain, and of what')
-  const { namespace: kind, name } = splitKey(target)
-  return { kind: kind === '' ? 'deployment' : kind.toLowerCase(), name, namespace: values.namespace, files: values.filename, kubeconfig: values.kubeconfig }
+  const { namespace: told, name } = splitKey(target)
+  const kind = KINDS[told === '' ? 'deployment' : told.toLowerCase()]
+  if (!kind || name === '') throw new Error(`${target} is no workload; write deployment/NAME, daemonset/NAME or service/NAME`)
+  return { kind, name, namespace: values.namespace, files: values.filename, kubeconfig: values.kubeconfig, context: values.context }
 }
 
-function readFiles({ files, namespace }: Options, io: ManifestIo): readonly KubeObject[] {
+type Found = { readonly objects: readonly KubeObject[]; readonly namespace: string }
+
+function readFiles({ files, namespace = 'default' }: Options, io: ManifestIo): Found {
   const { sources, faults: [fault] } = readManifests(files, io, namespace)
   if (fault) throw new Error(`${fault.file}:${fault.line}: ${fault.message}`)
-  return sources.map(({ object }) => object)
+  return { objects: sources.map(({ object }) => object), namespace }
 }
 
-async function readNamespace({ kubeconfig, namespace }: Options, io: ManifestIo): Promise<readonly KubeObject[]> {
+async function readNamespace({ kubeconfig, context, namespace: told }: Options, io: ManifestIo): Promise<Found> {
   if (!io.connect) throw new Error('no cluster can be asked: give files with -f')
-  const reader = await io.connect(kubeconfig)
+  const reader = await io.connect({ kubeconfig, context })
+  const namespace = told ?? reader.namespace ?? 'default'
   try {
-    return await readCluster(reader, [
+    const objects = await readCluster(reader, [
       [GATE_API_VERSION, 'ClusterCanaryPolicy'], [GATE_API_VERSION, 'CanaryPolicy', namespace], ['v1', 'Namespace'],
       [FLAGGER_API_VERSION, 'Canary', namespace], ['apps/v1', 'Deployment', namespace], ['apps/v1', 'DaemonSet', namespace],
     ])
+    return { objects, namespace }
   } finally {
     await reader.close()
   }
 }
 
 /** What holds for a workload, as text. Pure. */
-export function explain(objects: readonly KubeObject[], { kind, name, namespace }: Pick<Options, 'kind' | 'name' | 'namespace'>, now: number): string {
+export function explain(objects: readonly KubeObject[], { kind, name, namespace }: Pick<Options, 'kind' | 'name'> & { readonly namespace: string }, now: number): string {
   const of = (wanted: string): readonly KubeObject[] => objects.filter((object) => object.kind === wanted)
   const here = (wanted: string): readonly KubeObject[] => of(wanted).filter(({ metadata }) => metadata.namespace === namespace)
   const labels = of('Namespace').find(({ metadata }) => metadata.name === namespace)?.metadata.labels ?? {}

@@ -1,32 +1,38 @@
 import type { Canary } from '#api/canary.ts'
-import { FLAGGER_API_VERSION } from '#api/names.ts'
-import { connect } from '#cli/cluster.ts'
+import { ANNOTATION_GATE, FLAGGER_API_VERSION } from '#api/names.ts'
+import { connect, type Where } from '#cli/cluster.ts'
 import { InputError } from '#cli/input.ts'
-import type { KubeClient } from '#kube/client.ts'
+import { isExpired, KubeError, type KubeClient } from '#kube/client.ts'
 
-export type WatchOptions = {
+export type WatchOptions = Where & {
   readonly name: string
-  readonly namespace: string
-  readonly kubeconfig: string | undefined
+  readonly namespace: string | undefined
   readonly timeoutMs: number
   readonly out: (text: string) => void
 }
 
+type Asked = { readonly client: KubeClient; readonly name: string; readonly namespace: string; readonly signal: AbortSignal }
+
 const RESTING: ReadonlySet<string> = new Set(['Initialized', 'Succeeded', 'Failed'])
+/** Between two looks: the server ends a watch now and then, laptops change their networks, API servers are replaced. */
+const AGAIN_AFTER_MS = 1_000
 
 /** Prints each change of a Canary, one line each, until its run has ended. Answers 0 when what was asked for serves, 1 when it does not. */
-export async function watchCanary({ name, namespace, kubeconfig, timeoutMs, out }: WatchOptions): Promise<number> {
-  const client = await connect(kubeconfig)
+export async function watchCanary({ name, timeoutMs, out, ...where }: WatchOptions): Promise<number> {
+  const { client, namespace: own, inWords } = await connect(where)
   const ending = new AbortController()
   const timer = setTimeout(() => ending.abort(), timeoutMs)
+  let last: string | undefined
+  const tell = (line: string): void => {
+    if (line !== last) out(`${line}\n`)
+    last = line
+  }
   try {
-    const { items, resourceVersion } = await client.list<Canary>(FLAGGER_API_VERSION, 'Canary', { namespace })
-    const first = items.find(({ metadata }) => metadata.name === name)
-    if (!first) throw new InputError(`no Canary ${name} in namespace ${namespace}`)
-    return await follow(client, first, resourceVersion, ending.signal, out)
+    return await follow({ client, name, namespace: where.namespace ?? own, signal: ending.signal }, tell)
   } catch (err) {
-    if (ending.signal.aborted) throw new InputError(`the run had not ended after ${Math.round(timeoutMs / 1_000)} s: give it longer with --timeout`)
-    throw err
+    if (!ending.signal.aborted) throw inWords(err)
+    const seconds = Math.round(timeoutMs / 1_000)
+    throw new InputError(last === undefined ? `the API server did not answer within ${seconds} s` : `the run had not ended after ${seconds} s: give it longer with --timeout`)
   } finally {
     clearTimeout(timer)
     ending.abort()
@@ -34,23 +40,48 @@ export async function watchCanary({ name, namespace, kubeconfig, timeoutMs, out 
   }
 }
 
-async function follow(client: KubeClient, first: Canary, resourceVersion: string, signal: AbortSignal, out: (text: string) => void): Promise<number> {
-  const { name, namespace = '' } = first.metadata
-  let line = tell(first, '', out)
-  if (hasEnded(first)) return verdict(first)
-  // The server ends a watch now and then: it is opened again where it was.
-  for (let from = resourceVersion; ;) {
-    for await (const event of client.watch(FLAGGER_API_VERSION, 'Canary', { namespace, resourceVersion: from, signal })) {
-      if (event.type === 'BOOKMARK') from = event.resourceVersion
-      if (!('object' in event)) continue
-      from = event.object.metadata.resourceVersion ?? from
-      if (event.object.metadata.name !== name) continue
-      const canary = event.object as Canary
-      if (event.type === 'DELETED') throw new InputError(`Canary ${name} was deleted`)
-      line = tell(canary, line, out)
-      if (hasEnded(canary)) return verdict(canary)
+/** Looks until the run has ended: while it is under way by watching, and once a second while it is yet to begin. */
+async function follow(asked: Asked, tell: (line: string) => void): Promise<number> {
+  let isSeen = false
+  for (;; await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS))) {
+    try {
+      const ended = await look(asked, (line) => {
+        isSeen = true
+        tell(line)
+      })
+      if (ended !== undefined) return ended
+    } catch (err) {
+      // A connection that was cut, once there was one, and a watch that is too old.
+      if (!isSeen || asked.signal.aborted || !(isExpired(err) || (err instanceof KubeError && err.retryable))) throw err
     }
   }
+}
+
+/** The verdict; undefined when it is to be looked again. */
+async function look(asked: Asked, tell: (line: string) => void): Promise<number | undefined> {
+  const { client, name, namespace, signal } = asked
+  const fieldSelector = `metadata.name=${name}`
+  const { items: [canary], resourceVersion } = await client.list<Canary>(FLAGGER_API_VERSION, 'Canary', { namespace, fieldSelector, signal })
+  if (!canary) {
+    // Of a target that is gated for the first time the agent writes the Canary some seconds later.
+    if (!(await isPending(asked, 'Deployment', name))) throw new InputError(`no Canary ${name} in namespace ${namespace}`)
+    tell(`${name}: waiting for its Canary to be written`)
+    return undefined
+  }
+  tell(lineOf(canary))
+  if (isResting(canary)) {
+    // Just after `kubectl set image` the phase is still that of the run before.
+    const { kind, name: target } = canary.spec.targetRef
+    return (await isPending(asked, kind, target)) ? undefined : verdict(canary)
+  }
+  for await (const event of client.watch(FLAGGER_API_VERSION, 'Canary', { namespace, fieldSelector, resourceVersion, signal })) {
+    if (event.type === 'ERROR') throw new KubeError({ status: event.status, reason: 'Watch', message: event.message })
+    if (event.type === 'BOOKMARK') continue
+    if (event.type === 'DELETED') throw new InputError(`Canary ${name} was deleted`)
+    if (isResting(event.object as Canary)) return await look(asked, tell)
+    tell(lineOf(event.object as Canary))
+  }
+  return undefined
 }
 
 /** What is known of a run, in a line. */
@@ -61,11 +92,16 @@ export function lineOf({ metadata, status }: Canary): string {
   return `${metadata.name}: ${phase}, weight ${canaryWeight} %${served}${failed}${gate?.reason ? `; ${gate.reason}` : ''}`
 }
 
-function tell(canary: Canary, last: string, out: (text: string) => void): string {
-  const line = lineOf(canary)
-  if (line !== last) out(`${line}\n`)
-  return line
+const isResting = ({ status }: Canary): boolean => RESTING.has(status?.phase ?? '')
+
+/** Whether the webhook holds a change of a workload; nobody holds one of a Service, or of what one may not read. */
+async function isPending({ client, namespace, signal }: Asked, kind: string, name: string): Promise<boolean> {
+  if (kind !== 'Deployment' && kind !== 'DaemonSet') return false
+  const target = await client.get({ apiVersion: 'apps/v1', kind, namespace, name }, { signal }).catch((err: unknown) => {
+    if (err instanceof KubeError && err.status === 403) return undefined
+    throw err
+  })
+  return target?.metadata.annotations?.[ANNOTATION_GATE] === 'pending'
 }
 
-const hasEnded = ({ status }: Canary): boolean => RESTING.has(status?.phase ?? '')
 const verdict = ({ status }: Canary): number => (status?.phase === 'Failed' ? 1 : 0)

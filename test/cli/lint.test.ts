@@ -184,15 +184,29 @@ const unusable = [
   { name: 'nothing to look at', argv: [], says: /nothing to look at/ },
   { name: 'an unknown format', argv: ['-f', 'a', '-o', 'xml'], says: /-o xml is unknown; use one of text, json, sarif, github/ },
   { name: 'an unknown option', argv: ['--fix'], says: /fix/ },
+  { name: 'nothing that a template rendered', argv: ['-f', 'empty.yaml'], says: /cannot lint: no object of Kubernetes in empty\.yaml/ },
   { name: 'a file that is not there', argv: ['-f', 'nowhere'], says: /cannot lint: no manifests in nowhere/ },
 ]
 for (const { name, argv, says } of unusable) {
   test(`exit 2: ${name}`, async (t) => {
-    const { code, err } = await run(argv, {})
+    const { code, err } = await run(argv, { 'empty.yaml': '# nothing\n---\n' })
     t.equal(code, 2)
     t.match(err, says)
   })
 }
+
+test('aliases that grow without end are a denial, and the rest is looked at', async (t) => {
+  const growing = ['a: &a [x,x,x,x,x,x,x,x,x]', ...[...'bcdefgh'].map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i] ?? ''}`).join(',')}]`)].join('\n')
+  const { code, out } = await run(['-f', 'a.yaml'], { 'a.yaml': `${growing}\n---\n${BAD}` })
+  t.equal(code, 1)
+  t.match(out, /a\.yaml:1: deny: Excessive alias count/)
+  t.match(out, /1 object: 2 denied/)
+})
+
+test('of many objects that are not known a few are named', async (t) => {
+  const many = Array.from({ length: 30 }, (_, i) => BAD.replaceAll('name: cart', `name: cart-${i}`)).join('\n---\n')
+  t.match((await run(['-f', 'a.yaml', '--provider', 'kubernetes'], { 'a.yaml': many })).err, /^not known here, so not looked at: (\S+ \S+, ){9}\S+ \S+ and \d+ more \(-o json has all\)\n$/)
+})
 
 test('help exits 0', async (t) => { t.match(await run(['--help'], {}), { code: 0, out: /usage: kubectl canary lint/ }) })
 

@@ -184,6 +184,8 @@ test('a Canary that cannot be used is refused with the field', async (t) => {
     t.match(err, says)
   }
   t.match(await run('plan', '-f', join(directory, 'none.yaml')), { code: 2, err: /cannot be read \(ENOENT\)/ })
+  const growing = ['a: &a [x,x,x,x,x,x,x,x,x]', ...[...'bcdefgh'].map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i] ?? ''}`).join(',')}]`)].join('\n')
+  t.match(await run('plan', '-f', written('growing.yaml', growing)), { code: 2, err: /growing\.yaml: Excessive alias count indicates a resource exhaustion attack\n$/ })
   t.match(await run('plan'), { code: 2, err: /-f canary.yaml is missing/ })
   t.match(await run('plna'), { code: 2, err: /unknown command/ })
   t.match(await run('plan', '--what'), { code: 2 })

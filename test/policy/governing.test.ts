@@ -182,12 +182,20 @@ test('policy explain says what holds, offline', async (t) => {
   const text = io.said.join('')
   for (const line of ['deployment/cart in namespace shop', 'policies:    base', 'gated:       yes, by a policy', 'maxWeight: 20', '3 in the cluster', 'enforced (policy base)', 'in force for 9m30s more']) t.ok(text.includes(line), line)
 })
+test('policy explain takes kinds as people write them to kubectl', async (t) => {
+  for (const kind of ['deployment', 'Deployment', 'deploy', 'deployments.apps']) {
+    const io = ioOf(MANIFESTS)
+    t.equal(await policyCommand(['explain', `${kind}/cart`, '-n', 'shop', '-f', 'policies.yaml'], io), 0)
+    t.match(io.said.join(''), /^deployment\/cart in namespace shop/)
+  }
+})
+
 test('policy explain asks a cluster where no file is given', async (t) => {
   const io = { ...ioOf(''), connect: async () => ({ list: async (_: string, kind: string) => (kind === 'ClusterCanaryPolicy' ? [cluster({ limits: { maxWeight: 7 } })] : []), close: async () => {} }) }
   t.equal(await policyCommand(['explain', 'cart'], io), 0)
   t.match(io.said.join(''), /maxWeight: 7/)
 })
 test('policy explain says what it cannot do', async (t) => {
-  for (const argv of [[], ['explain'], ['explain', 'cart'], ['explain', 'cart', '--what']]) t.equal(await policyCommand(argv, ioOf('')), 2)
+  for (const argv of [[], ['explain'], ['explain', 'cart'], ['explain', 'cart', '--what'], ['explain', 'pod/cart', '-f', 'policies.yaml'], ['explain', 'deployment/', '-f', 'policies.yaml']]) t.equal(await policyCommand(argv, ioOf(MANIFESTS)), 2, argv.join(' '))
   t.equal(await policyCommand(['-h'], ioOf('')), 0)
 })
