@@ -162,7 +162,7 @@ function schemaFindings(object: KubeObject): ReportedFinding[] {
   const schema = SCHEMAS[object.kind]
   if (!schema) return []
   const spec = object['spec']
-  if (!isRecord(spec)) return [{ rule: 'schema', severity: 'deny', field: 'spec', message: 'is missing', fix: 'see the reference of the resource' }]
+  if (!isRecord(spec)) return [{ rule: 'schema', severity: 'deny', field: 'spec', message: 'is missing', fix: explained(object, 'spec') }]
   const seen = new Set<string>()
   const broken = Errors(schema, spec).flatMap((error): ReportedFinding[] => {
     const field = `spec${fieldPath(error.instancePath)}`
@@ -170,7 +170,7 @@ function schemaFindings(object: KubeObject): ReportedFinding[] {
     const at = missing ? missing.map((name) => `${field}.${name}`) : [field]
     return at.filter((one) => !seen.has(one)).map((one) => {
       seen.add(one)
-      return { rule: 'schema', severity: 'deny' as const, field: one, message: missing ? 'is missing' : error.message, fix: 'see the reference of the resource' }
+      return { rule: 'schema', severity: 'deny' as const, field: one, message: missing ? 'is missing' : error.message, fix: explained(object, one) }
     })
   })
   const pruned = unknownFields(schema, spec, 'spec').map((field): ReportedFinding => ({
@@ -178,6 +178,9 @@ function schemaFindings(object: KubeObject): ReportedFinding[] {
   }))
   return [...broken, ...pruned]
 }
+
+/** Where the field is described: in every cluster that has the definition. */
+const explained = ({ kind }: KubeObject, field: string): string => `see kubectl explain ${kind.toLowerCase()}.${field.replaceAll(/\[[^\]]*\]/g, '')}`
 
 const fieldPath = (pointer: string): string => pointer.split('/').slice(1)
   .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))

@@ -121,6 +121,13 @@ test('files stand for the cluster: templates, targets and other Canaries among t
   t.strictSame(at((await run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': two })).out), ['duplicate-target spec.targetRef.name', 'duplicate-target spec.targetRef.name'])
 })
 
+test('a target without a selector is not said to select everything, and a missing field is explained by kubectl', async (t) => {
+  const target = 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: cart, namespace: shop}\nspec: {template: {}}\n'
+  const { out } = await run(['-f', 'a.yaml'], { 'a.yaml': `${target}---\n${GOOD.replace('apiVersion: apps/v1, ', '')}` })
+  t.match(out, /spec\.targetRef\.name: cart has no spec\.selector, so the API server refuses it/)
+  t.match(out, /spec\.targetRef\.apiVersion: is missing; see kubectl explain canary\.spec\.targetRef\.apiVersion/)
+})
+
 test('a List is looked into, other kinds are passed over', async (t) => {
   const list = `kind: List\napiVersion: v1\nitems:\n  - {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n  - {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: a}, spec: {type: slack}}\n`
   t.strictSame(at((await run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': list })).out), ['alert-address spec.secretRef'])

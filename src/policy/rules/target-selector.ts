@@ -18,7 +18,8 @@ export const targetSelector: Rule = {
     const { name } = canary.spec.targetRef
     const selector = target.spec.selector
     const field = 'spec.targetRef.name'
-    if (Object.keys(selector?.matchLabels ?? {}).length === 0 && (selector?.matchExpressions?.length ?? 0) === 0) {
+    if (selector === undefined) return [{ field, message: `${name} has no spec.selector, so the API server refuses it`, fix: 'give it one, with a label of its own, such as app' }]
+    if (Object.keys(selector.matchLabels ?? {}).length === 0 && (selector.matchExpressions?.length ?? 0) === 0) {
       return [{ field, message: `${name} selects every pod of the namespace`, fix: 'give its spec.selector a label of its own, such as app' }]
     }
     const own: readonly string[] = [name, `${name}-primary`, `${name}-canary`]

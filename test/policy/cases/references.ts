@@ -23,6 +23,7 @@ export const references: Readonly<Record<string, Cases>> = {
     invalid: [
       { name: 'the selector of another', context: { cluster: clusterOf([workloadOf('other', { selector: { matchLabels: { app: 'cart' } } })]) }, fields: ['spec.targetRef.name'] },
       { name: 'a DaemonSet has it', context: { cluster: clusterOf([workloadOf('other', { selector: { matchLabels: { app: 'cart' } } }, 'DaemonSet')]) }, fields: ['spec.targetRef.name'] },
+      { name: 'a manifest without one', context: { cluster: clusterOf([], workloadOf('cart', { selector: undefined })) }, fields: ['spec.targetRef.name'] },
       { name: 'every pod of the namespace', context: { cluster: clusterOf([], workloadOf('cart', { selector: {} })) }, fields: ['spec.targetRef.name'] },
     ],
   },
