@@ -37,7 +37,7 @@ test: deps ## Everything: types, lint, pure, property, contract and cluster test
 cluster-with-image: deps cluster-up
 	@$(MAKE) --no-print-directory image
 
-test-long: cluster-up image ## What takes long: twenty killed agents, and the move from a real Flagger, which is built for it
+test-long: cluster-up image ## What takes long: twenty killed agents, the examples minute by minute, and the move from a real Flagger, which is built for it
 	$(CLUSTER)/up.sh --with flagger >/dev/null
 	node scripts/run-tests.ts test/cluster/long/*.test.ts
 
