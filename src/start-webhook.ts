@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import type { Canary } from '#api/canary.ts'
 import { managedFieldsOf } from '#api/managed-fields.ts'
 import { FLAGGER_API_VERSION, GATE_GROUP } from '#api/names.ts'
-import { objectKey, type ObjectReader, type Workload } from '#api/objects.ts'
+import { objectKey, type KubeObject, type ObjectReader, type Workload } from '#api/objects.ts'
 import type { CanaryPolicy, ClusterCanaryPolicy } from '#api/policies.ts'
 import { governedRules } from '#admission/governed.ts'
 import { createAdmissionServer, type CertificatePair } from '#admission/server.ts'
@@ -42,6 +42,8 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
       ({ apiVersion, kind, metadata: { name, ...(labels ? { labels } : {}), ...(resourceVersion ? { resourceVersion } : {}), ...(uid ? { uid } : {}) } }) }),
     // Who is an adopted target and who a generated workload: a review of `scale` says neither.
     Deployment: follow('apps/v1', 'Deployment', { transform: (object) => sketchOf(object as Workload) }),
+    // Whether the Canary names the one that scales its target.
+    HorizontalPodAutoscaler: follow('autoscaling/v2', 'HorizontalPodAutoscaler', { transform: scalerSketchOf }),
     MetricTemplate: follow(FLAGGER_API_VERSION, 'MetricTemplate'),
     AlertProvider: follow(FLAGGER_API_VERSION, 'AlertProvider', { transform: ({ apiVersion, kind, metadata }) => ({ apiVersion, kind, metadata }) }),
     ClusterCanaryPolicy: follow(GATE_API_VERSION, 'ClusterCanaryPolicy', changed),
@@ -104,6 +106,15 @@ export async function startWebhook({ env, log, now, monotonic, random, stopping 
   await tracing?.stop()
   await Promise.all(all.map((reflector) => reflector.stop()))
   await client.close()
+}
+
+/** What an autoscaler scales, and whose it is. */
+function scalerSketchOf({ apiVersion, kind, metadata: { name, namespace, resourceVersion, ownerReferences }, spec }: KubeObject): KubeObject {
+  return {
+    apiVersion, kind,
+    metadata: { name, ...(namespace ? { namespace } : {}), ...(resourceVersion ? { resourceVersion } : {}), ...(ownerReferences ? { ownerReferences } : {}) },
+    spec: { scaleTargetRef: (spec as { readonly scaleTargetRef?: object } | undefined)?.scaleTargetRef },
+  }
 }
 
 /** Our own labels and annotations, and the little that rules ask of a target: a few hundred bytes for each of thousands of workloads. */

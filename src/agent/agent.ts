@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import type { Canary, CanaryAnalysis, CanaryStatus } from '#api/canary.ts'
 import { isServiceTarget } from '#api/defaults.ts'
 import { FLAGGER_API_VERSION } from '#api/names.ts'
-import { objectKey, splitKey, type KubeObject } from '#api/objects.ts'
+import { objectKey, splitKey, type KubeObject, type Workload } from '#api/objects.ts'
 import type { Routes } from '#api/routes.ts'
 import { apply, scalerOf } from '#agent/apply.ts'
 import { accessReviewOf, createAuthority } from '#agent/authority.ts'
@@ -37,6 +37,7 @@ import type { Destination } from '#notify/provider.ts'
 import { gatedSpec } from '#policy/defaults.ts'
 import type { Check, CommandSeen, News } from '#rollout/decision.ts'
 import { providerFor } from '#traffic/registry.ts'
+import { discoverScaler } from '#workload/discover.ts'
 
 export type AgentOptions = {
   readonly client: KubeClient
@@ -359,7 +360,20 @@ function hindrancesOf(canary: Canary, caches: Caches, defaultProvider: string): 
   }] : []), ...(isScalerMissing ? [{
     reason: 'CanaryScalerMissing',
     message: `spec.autoscalerRef: ${autoscalerRef.kind} ${namespace}/${autoscalerRef.name} not found: the primary of ${targetRef.name} keeps its count until there is one`,
-  }] : [])]
+  }] : []), ...unnamedScaler(canary, caches)]
+}
+
+/** An autoscaler of the target that a person's Canary does not name: on its own it scales nothing any more, since the target has no pods. */
+function unnamedScaler({ metadata: { namespace = '' }, spec: { autoscalerRef, gate, targetRef } }: Canary, caches: Caches): readonly { readonly reason: string; readonly message: string }[] {
+  if (autoscalerRef || gate?.generated) return []
+  const target = caches.reader.get({ apiVersion: 'apps/v1', kind: targetRef.kind, namespace, name: targetRef.name }) as Workload | undefined
+  const found = target && discoverScaler(target, caches.reader)
+  if (!found) return []
+  return [{
+    reason: 'CanaryScalerMissing',
+    message: `${found.kind} ${namespace}/${found.name} scales ${targetRef.name}, which has no pods, and spec.autoscalerRef does not name it: the primary keeps its count; ` +
+      `add {apiVersion: ${found.apiVersion}, kind: ${found.kind}, name: ${found.name}}`,
+  }]
 }
 
 /** The Canary of a Deployment, or where it has none yet, one that names nobody to be alerted. */

@@ -95,6 +95,18 @@ test('an HPA that goes, or is not referred to any more, takes those of the roles
   t.same(world.fake.objects(...HPA).map(({ metadata }) => metadata.name), ['cart'])
 })
 
+test('an HPA that a person\'s Canary does not name is told, once, with what to add', async (t) => {
+  const world = await worldWith([...cart(), hpa(), canary({ spec: { provider: 'traefik' } })])
+  await world.run()
+  const told = () => world.events().filter((event) => event.includes('CanaryScalerMissing'))
+  t.match(told(), [/HorizontalPodAutoscaler shop\/cart scales cart, which has no pods, and spec.autoscalerRef does not name it: .* add {apiVersion: autoscaling\/v2, kind: HorizontalPodAutoscaler, name: cart}/])
+  t.same(world.fake.objects(...HPA).map(({ metadata }) => metadata.name), ['cart'], 'it is not taken without being named')
+  world.edit('Canary', 'cart', (object) => ({ ...object, spec: { ...object.spec, ...byHpa } }))
+  await world.run()
+  t.ok(scaler(world, HPA, 'cart-primary'))
+  t.equal(told().length, 1)
+})
+
 test('the deletion of a Canary gives the target what the primary has now, and leaves the count to the user\'s HPA', async (t) => {
   const world = await worldWith([...cart(), hpa(), canary({ spec: { provider: 'traefik', ...byHpa } })])
   scale(world, 'cart-primary', 4)

@@ -128,6 +128,17 @@ test('a target without a selector is not said to select everything, and a missin
   t.match(out, /spec\.targetRef\.apiVersion: is missing; see kubectl explain canary\.spec\.targetRef\.apiVersion/)
 })
 
+test('an autoscaler that the Canary does not name is told with what to add, KEDA\'s own as what it was made from', async (t) => {
+  const scaler = (owner: string) => `apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: cart-hpa, namespace: shop${owner}}\nspec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: cart}}\n`
+  for (const [owner, add] of [
+    ['', 'add {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: cart-hpa}'],
+    [', ownerReferences: [{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: cart-so, uid: x}]', 'add {apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: cart-so}'],
+  ] as const) {
+    const { out } = await run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': `${GOOD}---\n${scaler(owner)}` })
+    t.match(findings(out).find(({ rule }) => rule === 'foreign-autoscaler'), { severity: 'warn', fix: add })
+  }
+})
+
 test('a List is looked into, other kinds are passed over', async (t) => {
   const list = `kind: List\napiVersion: v1\nitems:\n  - {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n  - {apiVersion: flagger.app/v1beta1, kind: AlertProvider, metadata: {name: a}, spec: {type: slack}}\n`
   t.strictSame(at((await run(['-f', 'a.yaml', '-o', 'json'], { 'a.yaml': list })).out), ['alert-address spec.secretRef'])

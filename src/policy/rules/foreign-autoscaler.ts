@@ -1,4 +1,4 @@
-import { scaledBy } from '#api/scalers.ts'
+import { SCALER_API_VERSIONS, scaledBy } from '#api/scalers.ts'
 import type { Rule } from '#policy/rule.ts'
 
 export const foreignAutoscaler: Rule = {
@@ -11,10 +11,15 @@ export const foreignAutoscaler: Rule = {
     if (!cluster || autoscalerRef || !namespace) return []
     return cluster.objects.list('autoscaling/v2', 'HorizontalPodAutoscaler', namespace)
       .filter((scaler) => scaledBy(scaler).kind === targetRef.kind && scaledBy(scaler).name === targetRef.name)
-      .map((scaler) => ({
-        field: 'spec.autoscalerRef',
-        message: `is missing, and HorizontalPodAutoscaler ${scaler.metadata.name} scales ${targetRef.name}`,
-        fix: `add {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: ${scaler.metadata.name}}`,
-      }))
+      .map((scaler) => {
+        // KEDA makes an HPA of its own for each of its ScaledObjects.
+        const keda = scaler.metadata.ownerReferences?.find(({ kind }) => kind === 'ScaledObject')
+        const { kind, name } = keda ?? { kind: 'HorizontalPodAutoscaler', name: scaler.metadata.name }
+        return {
+          field: 'spec.autoscalerRef',
+          message: `is missing, and ${kind} ${name} scales ${targetRef.name}`,
+          fix: `add {apiVersion: ${keda ? SCALER_API_VERSIONS.ScaledObject : SCALER_API_VERSIONS.HorizontalPodAutoscaler}, kind: ${kind}, name: ${name}}`,
+        }
+      })
   },
 }
