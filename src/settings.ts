@@ -22,15 +22,18 @@ export async function clusterConfigOf(env: Env, now: () => number): Promise<Clus
   })
 }
 
-/** Who is alerted about Canaries that name nobody, by Flagger's variables: Teams if both are given, as there. Undefined: nobody. */
+/** Who is alerted about Canaries that name nobody, by Flagger's variables: Teams if both are given, as there. Undefined: nobody. An address that makes no sense stops the start. */
 export function alertReceiverOf(env: Env): Destination | undefined {
-  const [type, address, proxy] = env['MSTEAMS_URL'] ? ['msteams', env['MSTEAMS_URL'], env['MSTEAMS_PROXY_URL']] : ['slack', env['SLACK_URL'], env['SLACK_PROXY_URL']]
+  const [type, name, address, proxy] = env['MSTEAMS_URL']
+    ? ['msteams', 'MSTEAMS_URL', env['MSTEAMS_URL'], env['MSTEAMS_PROXY_URL']] as const : ['slack', 'SLACK_URL', env['SLACK_URL'], env['SLACK_PROXY_URL']] as const
   if (!address) return undefined
+  // Not shown: it may be a secret.
+  if (!/^https?:$/.test(URL.canParse(address) ? new URL(address).protocol : '')) throw new Error(`${name} is no http or https URL; write it like https://hooks.example.org/services/...`)
   const { SLACK_TOKEN: token, SLACK_CHANNEL: channel, SLACK_USER: username } = env
   const found = destinationOf({
     type, address, ...(proxy ? { proxy } : {}), ...(channel ? { channel } : {}), ...(username ? { username } : {}),
   }, undefined)
-  if (typeof found === 'string') return undefined
+  if (typeof found === 'string') throw new Error(`${name}: ${found}`)
   return type === 'slack' && token ? { ...found, secret: { token } } : found
 }
 
