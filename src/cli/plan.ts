@@ -4,7 +4,7 @@ import { readCanary, type CanaryInput } from '#cli/input.ts'
 import { createConfig } from '#judge/config.ts'
 import { smallestTold } from '#judge/plan.ts'
 import { comparing, shortfall, termsFor } from '#judge/power.ts'
-import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
+import { ASSUMED_BOUNDS_MS, judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 import { percent } from '#judge/words.ts'
 import { planOf, type Strategy } from '#rollout/plan.ts'
 
@@ -53,7 +53,7 @@ export const planFile = (path: string, name?: string, assumed: Assumed = {}): Pl
 
 function judgeAnswer({ spec }: CanaryInput, steps: PlanAnswer['steps'], assumed: Assumed): Pick<PlanAnswer, 'judge'> {
   const mode = judgeMode(spec)
-  const config = createConfig(judgeSettingsOf(spec, []))
+  const config = createConfig(judgeSettingsOf(spec, ASSUMED_BOUNDS_MS))
   const [metric] = config.metrics
   const planned = steps.map(({ weight, intervalSeconds, mirror }) => ({ weight: mirror ? 0 : weight, seconds: intervalSeconds }))
   if (mode === 'off' || !metric || comparing(planned).length === 0) return {}

@@ -10,6 +10,9 @@ export const LATENCY = 'latency'
 /** A p99 of 500 ms means that 1 % may be slower. */
 const LATENCY_LIMIT = 0.01
 
+/** Beforehand nobody knows whether the pods have a histogram: with these, latency that has a limit is taken to have its share of alpha. */
+export const ASSUMED_BOUNDS_MS: readonly number[] = [1]
+
 /** A Canary that a person wrote keeps Flagger's verdicts unless it asks for more; one of ours has the judge. */
 export const judgeMode = ({ gate }: Pick<CanarySpec, 'gate'>): JudgeMode => gate?.judge?.mode ?? (gate?.generated ? 'enforce' : 'warn')
 

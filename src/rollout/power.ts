@@ -4,7 +4,7 @@ import { formatInterval } from '#api/duration.ts'
 import { createConfig } from '#judge/config.ts'
 import { roughTime, shortfallOf, type Shortfall, type Traffic } from '#judge/power.ts'
 import type { PlannedStep } from '#judge/plan.ts'
-import { judgeMode, judgeSettingsOf } from '#judge/settings.ts'
+import { ASSUMED_BOUNDS_MS, judgeMode, judgeSettingsOf } from '#judge/settings.ts'
 import { intervalMsOf, planOf, strategyOf, type Plan } from '#rollout/plan.ts'
 
 /** The steps of a plan as the judge's planning knows them. */
@@ -13,7 +13,7 @@ export const plannedSteps = ({ steps }: Plan): readonly PlannedStep[] => steps.m
 /** What an analysis with these settings cannot tell at this traffic, by the errors, and the way out; undefined: it can, or nobody compares. */
 export function tooShortFor(spec: CanarySpec, traffic: Traffic): { readonly message: string; readonly fix: string } | undefined {
   if (strategyOf(spec) !== 'weighted' || spec.skipAnalysis || judgeMode(spec) === 'off') return undefined
-  const config = createConfig(judgeSettingsOf(spec, []))
+  const config = createConfig(judgeSettingsOf(spec, ASSUMED_BOUNDS_MS))
   const [metric] = config.metrics
   const found = metric && shortfallOf(metric, config, { ...traffic, hasBaseline: hasBaseline(spec) }, plannedSteps(planOf(spec)))
   if (!found) return undefined

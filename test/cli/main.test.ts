@@ -63,7 +63,7 @@ test('plan tells the smallest regression that the judge can find at given traffi
   t.same(smallest, smallest.toSorted((a, b) => b - a), 'more traffic tells more')
   t.same(usual.tells.map(({ tooShort }) => tooShort !== undefined), [true, true, false, false])
   const { tells: [one] } = await told('--rps', '12', '--errors', '1')
-  t.match(one?.tooShort, /^at 12 requests\/s, telling 98 % success from the primary's 99 % needs about 1h\d+m of 50 % weight, and this analysis lasts 5m in all: it tells from 4\.1 % errors on; an interval 17 times as long would do$/)
+  t.match(one?.tooShort, /^at 12 requests\/s, telling 98 % success from the primary's 99 % needs about 1h\d+m of 50 % weight, and this analysis lasts 5m in all: it tells from 4\.2 % errors on; an interval 19 times as long would do$/)
   t.equal((await told('--rps', '0.01')).tells[0]?.smallest, null)
   t.match((await run('plan', '-f', join(EXAMPLES, 'balanced.canary.yaml'), '--rps', '12')).out, /\nwarning {3}analysis-too-short-to-tell: at 12 requests/)
   t.match(await run('plan', '-f', join(EXAMPLES, 'balanced.canary.yaml'), '--rps', 'many'), { code: 2, err: /--rps many is no number/ })

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
+import { parseDuration } from '#api/duration.ts'
 import { planOf } from '#rollout/plan.ts'
 import { tooShortFor } from '#rollout/power.ts'
 
@@ -21,6 +22,13 @@ test('an interval as it says would do', async (t) => {
     }
   }
   t.match(tooShortFor(specOf('1m', 99, { stepWeight: 10, maxWeight: 50 }), { requestsPerSecond: 2, primaryRate: 0.002, phi: 1 })?.message, /^cannot tell 98 % success from the primary's 99\.8 %: 120 requests a minute need \S+ at 50 %, and all steps last 5m$/)
+})
+
+test('latency that has a limit has its share of alpha: the errors need more requests then', async (t) => {
+  const spec = specOf('1m', 99, { stepWeight: 10, maxWeight: 50 })
+  const timed = { ...spec, analysis: { ...spec.analysis, metrics: [...spec.analysis.metrics ?? [], { name: 'request-duration', thresholdRange: { max: 500 } }] } }
+  const seconds = (of: CanarySpec): number => parseDuration(/use an interval of (\S+) or more/.exec(tooShortFor(of, { requestsPerSecond: 2, primaryRate: 0.002, phi: 1 })?.fix ?? '')?.[1] ?? '') ?? 0
+  t.ok(seconds(timed) > seconds(spec) * 1.05, `${seconds(timed)} ms against ${seconds(spec)} ms`)
 })
 
 test('a plan stays small, whatever its settings say', async (t) => {
