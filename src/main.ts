@@ -1,23 +1,12 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as wait } from 'node:timers/promises'
-import { pino, type Logger } from 'pino'
+import { pino } from 'pino'
+import type { Runtime } from '#runtime.ts'
 import { startAgent } from '#start-agent.ts'
 import { startLoadTest } from '#start-loadtest.ts'
 import { startWebhook } from '#start-webhook.ts'
 
 /** The only place that reads the environment, the clock and the arguments; everything below is handed what it needs. */
-
-export type Runtime = {
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly log: Logger
-  /** Unix ms. */
-  readonly now: () => number
-  /** Monotonic ms. */
-  readonly monotonic: () => number
-  readonly random: () => number
-  /** Aborted by SIGTERM or SIGINT. */
-  readonly stopping: AbortSignal
-}
 
 const COMMANDS: Readonly<Record<string, (runtime: Runtime) => Promise<void>>> = { agent: startAgent, webhook: startWebhook, loadtest: startLoadTest }
 

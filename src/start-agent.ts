@@ -10,7 +10,7 @@ import { SETTLE_TIMES } from '#certs/rotation.ts'
 import { createKubeClient } from '#kube/client.ts'
 import { createEventRecorder } from '#kube/events.ts'
 import { createHttp } from '#metrics/http.ts'
-import type { Runtime } from '#main.ts'
+import type { Runtime } from '#runtime.ts'
 import { alertReceiverOf, clusterConfigOf, durationOf, positiveOf, readDefaults } from '#settings.ts'
 import { usageNow } from '#usage.ts'
 import manifest from '../package.json' with { type: 'json' }

@@ -1,4 +1,4 @@
-import type { Runtime } from '#main.ts'
+import type { Runtime } from '#runtime.ts'
 import { pause, realAfter } from '#kube/clock.ts'
 import { createLoadTester } from '#loadtest/server.ts'
 import { denialOf } from '#api/address-denial.ts'

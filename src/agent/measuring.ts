@@ -18,7 +18,8 @@ import { unavailable, type MetricAddress, type Wait } from '#metrics/provider.ts
 import { DEFAULT_WINDOW, refsOf, renderQuery } from '#metrics/canary-query.ts'
 import { queryLanguage } from '#metrics/query-language.ts'
 import { createMetricProviders } from '#metrics/registry.ts'
-import { boundOfHost, boundOfNamespace, type Reach } from '#policy/reach.ts'
+import { boundOfHost, boundOfNamespace } from '#policy/reach.ts'
+import type { Reach } from '#policy/rule.ts'
 import type { Check, Seen } from '#rollout/decision.ts'
 
 export type Measuring = {

@@ -292,5 +292,3 @@ export type CanaryService = NonNullable<CanarySpec['service']>
 export type CanaryMetric = Of<typeof CanaryMetric>
 export type CanaryWebhook = Of<typeof CanaryWebhook>
 export type Canary = KubeObject & { readonly spec: CanarySpec; readonly status?: CanaryStatus }
-
-export { apexName } from '#api/defaults.ts'

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { performance } from 'node:perf_hooks'
+import type { KubeObject } from '#api/objects.ts'
 import { InputError } from '#cli/input.ts'
-import type { ClusterReader } from '#cli/manifests.ts'
 import { createKubeClient, type KubeClient } from '#kube/client.ts'
 import { loadClusterConfig, type LoadOptions } from '#kube/config.ts'
 import { isNotFound, KubeError } from '#kube/error.ts'
@@ -16,6 +16,13 @@ export type Connection = {
   readonly namespace: string
   /** What the API server refused, or that there was no answer, in words; any other fault as it is. */
   inWords(err: unknown): unknown
+}
+
+export type ClusterReader = {
+  /** Of the kubeconfig's context. */
+  readonly namespace?: string
+  list(apiVersion: string, kind: string, namespace?: string): Promise<readonly KubeObject[]>
+  close(): Promise<void>
 }
 
 export async function connect({ kubeconfig, context }: Where): Promise<Connection> {

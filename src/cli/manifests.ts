@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, type Document } from 'yaml'
 import type { KubeObject } from '#api/objects.ts'
-import type { Where } from '#cli/cluster.ts'
+import type { ClusterReader, Where } from '#cli/cluster.ts'
 import { isRecord, yamlWords } from '#cli/input.ts'
 
 /** Commands that look at manifests: what they need of the world, how they read files, and how they end. */
@@ -18,12 +18,6 @@ export type ManifestIo = {
   now(): number
   /** Reads a cluster. Absent: files only. */
   connect?(where: Where): Promise<ClusterReader>
-}
-export type ClusterReader = {
-  /** Of the kubeconfig's context. */
-  readonly namespace?: string
-  list(apiVersion: string, kind: string, namespace?: string): Promise<readonly KubeObject[]>
-  close(): Promise<void>
 }
 
 const MANIFEST = /\.(ya?ml|json)$/

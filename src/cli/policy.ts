@@ -14,7 +14,7 @@ import { findingText } from '#policy/evaluate.ts'
 import { findingsUnder } from '#policy/findings-under.ts'
 import { frozenBy } from '#policy/freeze.ts'
 import { severityOfWindow } from '#policy/holds.ts'
-import type { Allowed } from '#policy/reach.ts'
+import type { Allowed } from '#policy/rule.ts'
 import { capabilities } from '#traffic/registry.ts'
 
 /** `kubectl canary policy explain deployment/cart`: what holds for one workload, and which policies say so. */

@@ -1,7 +1,7 @@
 import { parseDuration } from '#api/duration.ts'
 import { ANNOTATION_FLAGGER_PROMOTE, ANNOTATION_RESTARTED_AT, COMMANDS, commandAnnotation, type Command } from '#api/names.ts'
 import { InputError, isRecord, KNOWN_ANNOTATIONS, readYaml } from '#cli/input.ts'
-import type { MetricValues, SimulationEvent } from '#cli/simulation.ts'
+import type { MetricValues, SimulationEvent } from '#cli/simulated-cluster.ts'
 
 export type ScenarioInput = { readonly image: string; readonly replicas: number; readonly podStartMs: number; readonly untilMs: number; readonly events: readonly SimulationEvent[] }
 

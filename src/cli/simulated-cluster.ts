@@ -1,9 +1,44 @@
-import type { Role, WorkloadRole } from '#api/names.ts'
+import type { CanarySpec } from '#api/canary.ts'
+import type { CheckedMetric, Measurement } from '#api/measurement.ts'
+import type { Command, Role, WorkloadRole } from '#api/names.ts'
 import { ALL_TO_PRIMARY, routesTo, type Routes } from '#api/routes.ts'
-import type { HookReply, MetricValues, SimulationEvent, SimulationOptions } from '#cli/simulation.ts'
 import type { Check, CommandSeen, Effect, HookAnswer, Readiness, Seen, WorkloadSeen } from '#rollout/decision.ts'
 
 /** The cluster of a simulation: one target, its copies, a router; it answers as Kubernetes would. */
+
+export type MetricValues = Readonly<Record<string, number | null | 'error'>>
+
+/** What a hook's receiver answers: a status code, or nothing in time. */
+export type HookReply = 200 | 500 | 'timeout'
+
+export type SimulationEvent = { readonly at: number } & (
+  | { readonly do: 'setImage'; readonly image: string }
+  /** `kubectl rollout restart` */
+  | { readonly do: 'restart' }
+  | { readonly do: 'metrics'; readonly values: MetricValues; readonly arm?: 'canary' | 'primary' }
+  | { readonly do: 'hook'; readonly name: string; readonly answer: HookReply }
+  | { readonly do: 'annotate'; readonly command: Command; readonly reason: string }
+  | { readonly do: 'notReady' | 'ready'; readonly workload: WorkloadRole }
+  | { readonly do: 'scale'; readonly replicas: number }
+  | { readonly do: 'agentCrash' }
+  | { readonly do: 'apiDown'; readonly for: number }
+  | { readonly do: 'routerLost' }
+  | { readonly do: 'deleteCanary' }
+)
+
+export type SimulationOptions = {
+  readonly name: string
+  readonly namespace: string
+  readonly spec: CanarySpec
+  readonly image: string
+  readonly replicas: number
+  readonly podStartMs: number
+  readonly untilMs: number
+  readonly events: readonly SimulationEvent[]
+  /** Judges one metric against its threshold: `checkMetric` of the metrics folder. */
+  readonly judge: (metric: NonNullable<CanarySpec['analysis']['metrics']>[number], measurement: Measurement) => CheckedMetric
+  readonly settleMs?: number
+}
 
 /** `restartedAt`: of a baseline the revision that it stands beside; either way another one means new pods. `kept`: pods that were ready before the last change and serve until it is done, `keptRevision` theirs. */
 type ModelWorkload = { revision: string; replicas: number; readyAt: number; restartedAt: string | undefined; kept: number; keptRevision: string }

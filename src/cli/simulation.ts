@@ -1,47 +1,12 @@
-import type { CanarySpec, CanaryStatus } from '#api/canary.ts'
-import type { CheckedMetric, Measurement } from '#api/measurement.ts'
-import type { Command, WorkloadRole } from '#api/names.ts'
+import type { CanaryStatus } from '#api/canary.ts'
+import type { Measurement } from '#api/measurement.ts'
 import { ALL_TO_PRIMARY } from '#api/routes.ts'
-import { carryOut, happen, isGone, nextReadiness, see, type Model } from '#cli/simulated-cluster.ts'
+import { carryOut, happen, isGone, nextReadiness, see, type Model, type SimulationOptions } from '#cli/simulated-cluster.ts'
 import type { Check, HookAnswer, HookCall } from '#rollout/decision.ts'
 import { phaseOf } from '#rollout/status.ts'
 import { step, wantedHooks, wantsCheck } from '#rollout/step.ts'
 
 /** A cluster of one target on a virtual clock: the real core decides, the model answers as Kubernetes would. Times are ms from the start. */
-
-export type MetricValues = Readonly<Record<string, number | null | 'error'>>
-
-/** What a hook's receiver answers: a status code, or nothing in time. */
-export type HookReply = 200 | 500 | 'timeout'
-
-export type SimulationEvent = { readonly at: number } & (
-  | { readonly do: 'setImage'; readonly image: string }
-  /** `kubectl rollout restart` */
-  | { readonly do: 'restart' }
-  | { readonly do: 'metrics'; readonly values: MetricValues; readonly arm?: 'canary' | 'primary' }
-  | { readonly do: 'hook'; readonly name: string; readonly answer: HookReply }
-  | { readonly do: 'annotate'; readonly command: Command; readonly reason: string }
-  | { readonly do: 'notReady' | 'ready'; readonly workload: WorkloadRole }
-  | { readonly do: 'scale'; readonly replicas: number }
-  | { readonly do: 'agentCrash' }
-  | { readonly do: 'apiDown'; readonly for: number }
-  | { readonly do: 'routerLost' }
-  | { readonly do: 'deleteCanary' }
-)
-
-export type SimulationOptions = {
-  readonly name: string
-  readonly namespace: string
-  readonly spec: CanarySpec
-  readonly image: string
-  readonly replicas: number
-  readonly podStartMs: number
-  readonly untilMs: number
-  readonly events: readonly SimulationEvent[]
-  /** Judges one metric against its threshold: `checkMetric` of the metrics folder. */
-  readonly judge: (metric: NonNullable<CanarySpec['analysis']['metrics']>[number], measurement: Measurement) => CheckedMetric
-  readonly settleMs?: number
-}
 
 export type TimelineEntry = {
   /** Seconds from the start. */

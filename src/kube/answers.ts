@@ -1,6 +1,18 @@
 import type { KubeObject } from '#api/objects.ts'
-import type { KubeList, WatchEvent } from '#kube/client.ts'
 import { KubeError } from '#kube/error.ts'
+
+/** One page. `resourceVersion` is the list's, to watch from; `continue` is absent on the last page. */
+export type KubeList<T extends KubeObject = KubeObject> = {
+  readonly items: readonly T[]
+  readonly resourceVersion: string
+  readonly continue?: string
+}
+
+export type WatchEvent =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: KubeObject }
+  | { readonly type: 'BOOKMARK'; readonly resourceVersion: string }
+  /** What the server reported inside the stream: 410 means list again. */
+  | { readonly type: 'ERROR'; readonly status: number; readonly message: string; readonly retryAfterSeconds?: number }
 
 /** The JSON of an answer. Text that is none is a fault of a 2xx, and no more than a message otherwise (a proxy's page). */
 export function parsed(text: string, call: string, status: number): unknown {

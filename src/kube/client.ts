@@ -1,5 +1,5 @@
 import { refOf, type KubeObject, type ObjectRef } from '#api/objects.ts'
-import { kubeList, parsed, watchEvent } from '#kube/answers.ts'
+import { kubeList, parsed, watchEvent, type KubeList, type WatchEvent } from '#kube/answers.ts'
 import { pause, realAfter, type After } from '#kube/clock.ts'
 import type { ClusterConfig } from '#kube/config.ts'
 import { errorFromAnswer, isNotFound, KubeError } from '#kube/error.ts'
@@ -39,13 +39,6 @@ export type ListOptions = CallOptions & {
   readonly resourceVersion?: string
 }
 
-/** One page. `resourceVersion` is the list's, to watch from; `continue` is absent on the last page. */
-export type KubeList<T extends KubeObject = KubeObject> = {
-  readonly items: readonly T[]
-  readonly resourceVersion: string
-  readonly continue?: string
-}
-
 export type DeleteOptions = CallOptions & {
   readonly propagation?: 'Background' | 'Foreground' | 'Orphan'
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string }
@@ -63,12 +56,6 @@ export type WatchOptions = {
   /** Called when the server has accepted the watch. */
   readonly onOpen?: () => void
 }
-
-export type WatchEvent =
-  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: KubeObject }
-  | { readonly type: 'BOOKMARK'; readonly resourceVersion: string }
-  /** What the server reported inside the stream: 410 means list again. */
-  | { readonly type: 'ERROR'; readonly status: number; readonly message: string; readonly retryAfterSeconds?: number }
 
 export type PatchType = 'merge' | 'json' | 'strategic'
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import type { Credentials, ReadCredentials } from '#kube/credentials.ts'
 import { clusterFromKubeconfig, parseKubeconfigs } from '#kube/kubeconfig.ts'
 
 /** How to reach one API server and who we are there. No file is read on the way of a request. */
@@ -13,25 +14,6 @@ export type ClusterConfig = {
   /** After a 401: the next `credentials` is read anew. */
   refresh(): void
 }
-
-export type Credentials = {
-  /** A header with several values stands on several lines. */
-  readonly headers: Readonly<Record<string, string | readonly string[]>>
-  readonly tls: TlsOptions
-  /** Changes with `tls`: connections must then be made anew. */
-  readonly tlsVersion: string
-}
-
-export type TlsOptions = {
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
-  readonly servername?: string
-  readonly rejectUnauthorized?: boolean
-}
-
-/** What one reading of files, or one run of a credential plugin, gives. */
-export type ReadCredentials = () => Promise<Omit<Credentials, 'tlsVersion'>>
 
 export type LoadOptions = {
   /** Paths of kubeconfigs, separated as in KUBECONFIG (`:`); absent: the pod's service account. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
-import type { Credentials, ReadCredentials, TlsOptions } from '#kube/config.ts'
+import type { Credentials, ReadCredentials, TlsOptions } from '#kube/credentials.ts'
 
 /*
  * Ordinary kubeconfigs are read here, because loading client-node's KubeConfig costs half a second and 85 MB (it brings every

@@ -1,5 +1,6 @@
 import { Agent, request, type Dispatcher } from 'undici'
-import type { ClusterConfig, TlsOptions } from '#kube/config.ts'
+import type { ClusterConfig } from '#kube/config.ts'
+import type { TlsOptions } from '#kube/credentials.ts'
 import { KubeError } from '#kube/error.ts'
 
 export type Lane = 'calls' | 'events' | 'watches' | 'lease'

@@ -6,9 +6,9 @@ import type { CanaryPolicy, ClusterCanaryPolicy, FreezeWindow, PolicyExemption, 
 import { hasHold, intervalMsOf, theoreticalMsOf, thresholdOf, weightSteps } from '#policy/analysis.ts'
 import { attempt } from '#policy/attempt.ts'
 import { boundsOf } from '#policy/metric.ts'
-import { boundOfHost, boundOfNamespace, type Allowed, type Reach } from '#policy/reach.ts'
+import { boundOfHost, boundOfNamespace } from '#policy/reach.ts'
 import { defaultSeverityOf } from '#policy/registry.ts'
-import type { Finding, ReportedFinding, Severity } from '#policy/rule.ts'
+import type { Allowed, Finding, Reach, ReportedFinding, Severity } from '#policy/rule.ts'
 
 /** What holds for one namespace: the strictest of all policies that match. */
 export type EffectivePolicy = {

@@ -1,11 +1,7 @@
 /** How far a Canary may reach, by the policies that hold where it is. */
 
 import { denialOf, isPublic } from '#api/address-denial.ts'
-import type { Finding, RuleContext } from '#policy/rule.ts'
-
-/** Lists of all policies that give one: what is allowed has to be in each of them. */
-export type Reach = { readonly metricHosts: readonly Allowed[]; readonly namespaces: readonly Allowed[] }
-export type Allowed = { readonly policy: string; readonly names: readonly string[] }
+import type { Finding, Reach, RuleContext } from '#policy/rule.ts'
 
 export const NO_BOUNDS: Reach = { metricHosts: [], namespaces: [] }
 

@@ -1,6 +1,5 @@
 import type { Canary, CanaryMetric } from '#api/canary.ts'
 import type { MetricProviderType } from '#api/metric-template.ts'
-import type { Reach } from '#policy/reach.ts'
 import type { KubeObject, ObjectReader, Workload } from '#api/objects.ts'
 
 export type Severity = 'deny' | 'warn' | 'audit' | 'off'
@@ -29,6 +28,10 @@ export type ProviderCapabilities = {
   /** Requests to a core Service of the user's can be split (`targetRef.kind: Service`). */
   readonly services: boolean
 }
+
+/** Lists of all policies that give one: what is allowed has to be in each of them. */
+export type Reach = { readonly metricHosts: readonly Allowed[]; readonly namespaces: readonly Allowed[] }
+export type Allowed = { readonly policy: string; readonly names: readonly string[] }
 
 /** What a rule may look at besides the Canary itself. */
 export type RuleContext = {

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { CanaryInput } from '#cli/input.ts'
 import { planAnswer, planText } from '#cli/plan.ts'
-import type { SimulationEvent } from '#cli/simulation.ts'
+import type { SimulationEvent } from '#cli/simulated-cluster.ts'
 import { simulateScenario, simulationText } from '#cli/simulate.ts'
 
 /** What a scenario means, event by event; the shape of the files and of the answer is in main.test.ts, Flagger's traces are in golden.test.ts. */

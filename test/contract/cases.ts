@@ -1,5 +1,6 @@
 import type { KubeObject } from '#api/objects.ts'
-import type { KubeClient, WatchEvent } from '#kube/client.ts'
+import type { WatchEvent } from '#kube/answers.ts'
+import type { KubeClient } from '#kube/client.ts'
 import type { Test } from 'tap'
 
 /** What the cases need: a client, and a namespace of their own. */

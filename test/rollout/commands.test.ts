@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { Command } from '#api/names.ts'
-import { simulate, type SimulationEvent } from '#cli/simulation.ts'
+import type { SimulationEvent } from '#cli/simulated-cluster.ts'
+import { simulate } from '#cli/simulation.ts'
 
 const { test } = t
 const run = (events: readonly SimulationEvent[], more: Partial<CanarySpec> = {}, analysis: Partial<CanarySpec['analysis']> = {}) => simulate({

@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { CanarySpec } from '#api/canary.ts'
 import type { CheckedMetric } from '#api/measurement.ts'
-import { simulate, type SimulationEvent } from '#cli/simulation.ts'
+import type { SimulationEvent } from '#cli/simulated-cluster.ts'
+import { simulate } from '#cli/simulation.ts'
 
 /** Flagger's own traces, tick by tick: the same phases, weights and texts in the same order. Where ours differ on purpose, the row says why. */
 

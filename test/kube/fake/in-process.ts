@@ -1,5 +1,6 @@
 import type { KubeObject, ObjectRef } from '#api/objects.ts'
-import type { KubeClient, KubeList, WatchEvent, WatchOptions } from '#kube/client.ts'
+import type { KubeList, WatchEvent } from '#kube/answers.ts'
+import type { KubeClient, WatchOptions } from '#kube/client.ts'
 import { isNotFound, KubeError } from '#kube/error.ts'
 import { faultError, type FakeApi, type FakeRequest, type ListAnswer } from './api.ts'
 import { copy, type Stored } from './values.ts'
