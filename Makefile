@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 include test/cluster/cluster.mk
 
-.PHONY: help deps check generate test test-quick test-long demo image cluster-with-image install uninstall bench lint
+.PHONY: help deps check generate test test-quick test-long demo image cluster-with-image install uninstall bench bench-rivals lint
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,3 +49,7 @@ demo: cluster-up image ## The main job on a real cluster: one good release, one 
 
 bench: deps ## Figures, as ratios measured in one run
 	node bench/main.ts
+
+bench-rivals: cluster-up image ## Beside Flagger and Argo Rollouts themselves, which are built for it
+	$(CLUSTER)/up.sh --with flagger --with argo-rollouts >/dev/null
+	node bench/rivals.ts

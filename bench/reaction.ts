@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { canaryName, FLAGGER_API_VERSION, LABEL_REVISION, primaryName } from '#api/names.ts'
 import type { KubeObject, ObjectRef, Workload } from '#api/objects.ts'
 import type { KubeClient } from '#kube/client.ts'
-import { createTarget, inNamespace, phase, phaseOf, quantile, until } from './scene.ts'
+import { createTarget, inNamespace, phase, phaseOf, quantile, until, watchFor } from './scene.ts'
 
 /**
  * On the real cluster with CanaryGate installed: `bench/reaction.ts KUBECONFIG [changes] [runs]`.
@@ -57,7 +57,7 @@ const change = (client: KubeClient, name: string, run: number): Promise<KubeObje
 async function oneChange(client: KubeClient, name: string, run: number): Promise<number> {
   const ref: ObjectRef = { apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: canaryName(name) }
   const before = (await client.get(ref))?.metadata.labels?.[LABEL_REVISION]
-  const seen = watchFor(client, 'apps/v1', 'Deployment', (object) => object.metadata.name === canaryName(name) && object.metadata.labels?.[LABEL_REVISION] !== before)
+  const seen = watchFor(client, NAMESPACE, 'apps/v1', 'Deployment', (object) => object.metadata.name === canaryName(name) && object.metadata.labels?.[LABEL_REVISION] !== before)
   await seen.opened
   await change(client, name, run)
   const storedAt = performance.now()
@@ -66,7 +66,7 @@ async function oneChange(client: KubeClient, name: string, run: number): Promise
 
 /** The floor on this machine: a write of our own and the event that tells of it. */
 async function oneEcho(client: KubeClient, run: number): Promise<number> {
-  const seen = watchFor(client, 'apps/v1', 'Deployment', (object) => object.metadata.name === 'app-0' && object.metadata.labels?.['bench/echo'] === String(run))
+  const seen = watchFor(client, NAMESPACE, 'apps/v1', 'Deployment', (object) => object.metadata.name === 'app-0' && object.metadata.labels?.['bench/echo'] === String(run))
   await seen.opened
   const sentAt = performance.now()
   await client.patch({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: 'app-0' }, { metadata: { labels: { 'bench/echo': String(run) } } }, 'merge')
@@ -82,10 +82,10 @@ async function oneRun(client: KubeClient, name: string, run: number): Promise<nu
   for (const copy of copies) known.set(copy, (await client.get({ apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: copy }))?.metadata.labels?.[LABEL_REVISION])
   const isNew = ({ metadata: { name: of, labels } }: KubeObject): boolean => labels?.[LABEL_REVISION] !== known.get(of)
   const watches = copies.map((copy) => ({
-    asked: watchFor(client, 'apps/v1', 'Deployment', (object) => object.metadata.name === copy && isNew(object)),
-    ready: watchFor(client, 'apps/v1', 'Deployment', (object) => object.metadata.name === copy && isNew(object) && isWhole(object as Workload)),
+    asked: watchFor(client, NAMESPACE, 'apps/v1', 'Deployment', (object) => object.metadata.name === copy && isNew(object)),
+    ready: watchFor(client, NAMESPACE, 'apps/v1', 'Deployment', (object) => object.metadata.name === copy && isNew(object) && isWhole(object as Workload)),
   }))
-  const done = watchFor(client, FLAGGER_API_VERSION, 'Canary', (object) => object.metadata.name === name && phaseOf(object) === 'Succeeded' && isLater(object, startedAt))
+  const done = watchFor(client, NAMESPACE, FLAGGER_API_VERSION, 'Canary', (object) => object.metadata.name === name && phaseOf(object) === 'Succeeded' && isLater(object, startedAt))
   await Promise.all([done, ...watches.flatMap(({ asked, ready }) => [asked, ready])].map(({ opened }) => opened))
   await change(client, name, run)
   const begunAt = performance.now()
@@ -100,26 +100,6 @@ async function oneRun(client: KubeClient, name: string, run: number): Promise<nu
 const isWhole = ({ metadata, spec, status = {} }: Workload): boolean =>
   status.observedGeneration === metadata.generation && (spec.replicas ?? 1) > 0 && status.updatedReplicas === spec.replicas && status.availableReplicas === spec.replicas && status.replicas === spec.replicas
 const isLater = (canary: KubeObject, than: number): boolean => Date.parse((canary['status'] as { readonly gate?: { readonly changedAt?: string } }).gate?.changedAt ?? '') > than
-
-function watchFor(client: KubeClient, apiVersion: string, kind: string, matches: (object: KubeObject) => boolean): { readonly opened: Promise<void>; readonly at: Promise<number> } {
-  const stop = new AbortController()
-  let isOpen = (): void => {}
-  const opened = new Promise<void>((resolve) => { isOpen = resolve })
-  const at = (async () => {
-    const { resourceVersion } = await client.list(apiVersion, kind, { namespace: NAMESPACE, limit: 1 })
-    const deadline = setTimeout(() => stop.abort(new Error('no event within a minute')), LONGEST_RUN_MS)
-    try {
-      for await (const event of client.watch(apiVersion, kind, { namespace: NAMESPACE, resourceVersion, signal: stop.signal, onOpen: isOpen })) {
-        if ('object' in event && matches(event.object)) return performance.now()
-      }
-    } finally {
-      clearTimeout(deadline)
-      stop.abort()
-    }
-    throw new Error('the watch ended without the event')
-  })()
-  return { opened, at }
-}
 
 const report = (what: string, values: readonly number[]): void =>
   console.log(`${what}: p50 ${quantile(values, 0.5).toFixed(1)} ms, p99 ${quantile(values, 0.99).toFixed(1)} ms, max ${Math.max(...values).toFixed(1)} ms (${values.length} times)`)

@@ -80,6 +80,30 @@ export async function until(isSo: () => Promise<boolean>, what: string, longestM
   }
 }
 
+/** Longest wait for an event (ms): some look once a minute. */
+const LONGEST_WATCH_MS = 120_000
+
+/** The time (`performance.now`) of the first event that matches, and when the watch stands. */
+export function watchFor(client: KubeClient, namespace: string, apiVersion: string, kind: string, matches: (object: KubeObject) => boolean): { readonly opened: Promise<void>; readonly at: Promise<number> } {
+  const stop = new AbortController()
+  let isOpen = (): void => {}
+  const opened = new Promise<void>((resolve) => { isOpen = resolve })
+  const at = (async () => {
+    const { resourceVersion } = await client.list(apiVersion, kind, { namespace, limit: 1 })
+    const deadline = setTimeout(() => stop.abort(new Error('no event within two minutes')), LONGEST_WATCH_MS)
+    try {
+      for await (const event of client.watch(apiVersion, kind, { namespace, resourceVersion, signal: stop.signal, onOpen: isOpen })) {
+        if ('object' in event && matches(event.object)) return performance.now()
+      }
+    } finally {
+      clearTimeout(deadline)
+      stop.abort()
+    }
+    throw new Error('the watch ended without the event')
+  })()
+  return { opened, at }
+}
+
 export const quantile = (values: readonly number[], q: number): number => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))] ?? Number.NaN
 
 export type Usage = { readonly at: number; readonly isLeading: boolean; readonly waiting: number; readonly residentBytes: number; readonly cpuSeconds: number; readonly canaries: number; readonly requests: ReadonlyMap<string, number> }

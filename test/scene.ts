@@ -188,7 +188,7 @@ const HASTY_CANARY: object = {
 let namespaces = 0
 
 /** A namespace for one test. `gated`: with the label that makes every change of an image a canary. */
-export async function namespace(t: Test, { gated = true }: { gated?: boolean } = {}): Promise<string> {
+export async function namespace(t: Pick<Test, 'teardown'>, { gated = true }: { gated?: boolean } = {}): Promise<string> {
   namespaces += 1
   const name = `scene-${process.pid.toString(36)}-${Date.now().toString(36)}-${namespaces}`
   const labels = { 'canarygate.dev/scene': 'true', ...(gated ? { 'canarygate.dev/gate': 'enabled' } : {}) }
@@ -348,11 +348,13 @@ export type LoadSettings = {
   readonly url: string; readonly host?: string; readonly rate?: number; readonly keepAlive?: boolean
   /** One more, as `name: value`. */
   readonly header?: string
+  /** At the longest. */
+  readonly minutes?: number
 }
 
 /** Users: a steady rate of requests, from outside of the cluster. It ends by itself, whatever happens to this process. */
-export function startLoad(t: Test, { url, host, rate = 60, keepAlive = true, header }: LoadSettings): Load {
-  const args = ['--url', `${url}/`, '--rate', String(rate), '--duration', '5m', '--timeline', ...(host === undefined ? [] : ['--host', host]), ...(header === undefined ? [] : ['--header', header]), ...(keepAlive ? [] : ['--no-keep-alive'])]
+export function startLoad(t: Pick<Test, 'teardown'>, { url, host, rate = 60, keepAlive = true, header, minutes = 5 }: LoadSettings): Load {
+  const args = ['--url', `${url}/`, '--rate', String(rate), '--duration', `${minutes}m`, '--timeline', ...(host === undefined ? [] : ['--host', host]), ...(header === undefined ? [] : ['--header', header]), ...(keepAlive ? [] : ['--no-keep-alive'])]
   const child = spawn(cluster().load, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const sum = new Map<string, number>()
   const firstSeen = new Map<string, number>()

@@ -17,14 +17,18 @@ full_name() { "$(find_node)" -e 'import(process.argv[1]).then((image) => console
 
 # The images of one set, as image.ts reads them.
 image_spec() {
-  local from=$1 catatonit
+  local from=$1 catatonit program
   case $from in
     pause)
       catatonit=$(command -v catatonit)
       echo "{\"name\": \"pause:test\", \"files\": [{\"from\": \"$catatonit\", \"to\": \"/pause\"}], \"entrypoint\": [\"/pause\", \"-P\"], \"user\": \"65532\"}"
       ;;
     apps) apps_spec ;;
-    *) echo "{\"name\": \"$from:test\", \"files\": [{\"from\": \"$(tool_dir "$from")/$from\", \"to\": \"/$from\"}], \"entrypoint\": [\"/$from\"], \"user\": \"65532\"}" ;;
+    *)
+      # Each of these sets is one program, whatever its name.
+      program=("$(tool_dir "$from")"/*)
+      echo "{\"name\": \"$from:test\", \"files\": [{\"from\": \"${program[0]}\", \"to\": \"/$from\"}], \"entrypoint\": [\"/$from\"], \"user\": \"65532\"}"
+      ;;
   esac
 }
 

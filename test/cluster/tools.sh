@@ -18,6 +18,7 @@ recipe() {
     prometheus) echo "$TOOLS/prometheus|github.com/prometheus/prometheus/cmd/prometheus|remove_all_sd,enable_kubernetes_sd|" ;;
     metrics-server) echo "$TOOLS/metrics-server|sigs.k8s.io/metrics-server/cmd/metrics-server||" ;;
     flagger) echo "$TOOLS/flagger|github.com/fluxcd/flagger/cmd/flagger||" ;;
+    argo-rollouts) echo "$TOOLS/argo-rollouts|github.com/argoproj/argo-rollouts/cmd/rollouts-controller||" ;;
     apps) echo "$REPO/test/apps|./shop ./load||" ;;
     *) die "unknown program: $1" ;;
   esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings the test cluster up and prints what to export. Fast when it is up already; replaces one that is half dead.
-# usage: up.sh [--bare] [--with metrics-server|flagger]...
+# usage: up.sh [--bare] [--with metrics-server|flagger|argo-rollouts]...
 #   --bare  no add-ons: a Ready node and nothing on it
 source "$(dirname "$0")/lib.sh"
 source "$CLUSTER_SCRIPTS/tools.sh"
@@ -108,7 +108,7 @@ wait_for_addons() {
     kubectl rollout status --timeout 90s deployment -n "$(namespace_of "$addon")" "$addon" >/dev/null || die "$addon does not get ready"
   done
 }
-namespace_of() { case $1 in traefik) echo traefik ;; prometheus) echo monitoring ;; flagger) echo flagger-system ;; *) echo kube-system ;; esac; }
+namespace_of() { case $1 in traefik) echo traefik ;; prometheus) echo monitoring ;; flagger) echo flagger-system ;; argo-rollouts) echo argo-rollouts ;; *) echo kube-system ;; esac; }
 
 node_is_ready() { [[ $(kubectl get node "$NODE_NAME" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]]; }
 service_ip() { kubectl get service -n "$1" "$2" -o 'jsonpath={.spec.clusterIP}' 2>/dev/null || true; }
