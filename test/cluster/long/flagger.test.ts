@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { t, test, type Test } from 'tap'
 import {
-  applyYaml, begin, canary, client, cluster, deployment, events, getCanary, imageOf, installed, kubectl, type Load, namespace, reaches, run, shop, skip, startLoad,
+  answers, applyYaml, begin, canary, client, cluster, deployment, events, getCanary, imageOf, installed, kubectl, type Load, namespace, reaches, run, shop, skip, startLoad,
   uninstalled, waitFor,
 } from '../../scene.ts'
 
@@ -65,7 +65,11 @@ test('Flagger is stopped and CanaryGate installed: what rested rests, what was u
   await onlyItsCrds()
   await scaleFlagger(1)
   const [resting, running] = [await lookedAfter(t), await lookedAfter(t)]
-  await Promise.all([resting, running].map((ns) => reaches(ns, ['Initialized'], 120)))
+  await Promise.all([resting, running].map(async (ns) => {
+    await reaches(ns, ['Initialized'], 120)
+    // Flagger does not wait until its route is in force.
+    await waitFor('Traefik to lead to it', () => answers(cluster().traefikUrl, `${ns}.example.org`), 20)
+  }))
   const [atRest, underWay] = [users(t, resting), users(t, running)]
   await kubectl('-n', running, 'set', 'image', 'deployment/cart', 'cart=shop:1.1')
   await waitFor('Flagger to give its canary weight', async () => ((await getCanary(running))?.status?.canaryWeight ?? 0) > 0, 90)
