@@ -36,6 +36,7 @@ import { createQueue, type Queue, type QueueTurn } from '#kube/queue.ts'
 import type { Destination } from '#notify/provider.ts'
 import { gatedSpec } from '#policy/defaults.ts'
 import type { Check, CommandSeen, News } from '#rollout/decision.ts'
+import { isAtRest, phaseOf } from '#rollout/status.ts'
 import { providerFor } from '#traffic/registry.ts'
 import { discoverScaler } from '#workload/discover.ts'
 
@@ -85,8 +86,6 @@ export type Agent = {
   readonly caches: Caches
   readonly queue: Queue
 }
-
-const AT_REST: readonly string[] = ['Initialized', 'Succeeded', 'Failed']
 
 /** Keys of workloads that wait for a Canary of their own, beside the Canaries' keys. */
 const GATE_PREFIX = 'gate:'
@@ -242,7 +241,7 @@ export function createAgent(options: AgentOptions): Agent {
     }
     try {
       // 0 is older than any generation: once it is initialized, its sources are asked.
-      if (['', 'Initializing'].includes(phaseIn(cached))) probed.set(key, 0)
+      if (phaseOf(statusOf(cached)) === 'Initializing') probed.set(key, 0)
       await gateScaler(cached, { client, caches, events })
       const wakeAt = await reconcile(key, portsOf(key))
       failing.forget(key)
@@ -293,7 +292,7 @@ export function createAgent(options: AgentOptions): Agent {
    */
   function probeSources(key: string): void {
     const cached = caches.canary(key)
-    if (!cached || !AT_REST.includes(phaseIn(cached))) return
+    if (!cached || !isAtRest(statusOf(cached))) return
     const { generation = 0 } = cached.metadata
     const before = probed.get(key)
     probed.set(key, generation)
@@ -307,7 +306,7 @@ export function createAgent(options: AgentOptions): Agent {
     }
   }
 
-  const phaseIn = (cached: Canary): string => saved.current(cached).status?.phase ?? ''
+  const statusOf = (cached: Canary): CanaryStatus => saved.current(cached).status ?? {}
 
   const queue = createQueue({ work, log, now, ...timers, ...(options.onWorked ? { onWorked: options.onWorked } : {}) })
 

@@ -6,7 +6,7 @@ import type { Caches } from '#agent/caches.ts'
 import type { RequestRecord } from '#kube/client.ts'
 import type { Queue } from '#kube/queue.ts'
 import type { News } from '#rollout/decision.ts'
-import { phaseOf } from '#rollout/status.ts'
+import { isAtRest, phaseOf } from '#rollout/status.ts'
 
 /** The agent's own metrics, as Prometheus text. Flagger's names where Flagger has them, so that its dashboards and alerts go on working. */
 
@@ -190,13 +190,11 @@ function statusNumber(canary: Canary): number {
   return phase === 'Failed' ? 2 : phase === 'Progressing' ? 0 : 1
 }
 
-const RESTING: readonly string[] = ['Initialized', 'Succeeded', 'Failed']
-
 function runLine(canary: Canary): string | undefined {
-  const phase = phaseOf(canary.status ?? {})
-  const since = Date.parse(canary.status?.gate?.changedAt ?? '')
-  if (RESTING.includes(phase) || Number.isNaN(since)) return undefined
-  return lineOf('canarygate_run_phase_timestamp_seconds', [`${namesOf(canary)},phase="${phase}"`, since / 1_000])
+  const { status = {} } = canary
+  const since = Date.parse(status.gate?.changedAt ?? '')
+  if (isAtRest(status) || Number.isNaN(since)) return undefined
+  return lineOf('canarygate_run_phase_timestamp_seconds', [`${namesOf(canary)},phase="${phaseOf(status)}"`, since / 1_000])
 }
 
 function weightRows(canary: Canary): Row[] {

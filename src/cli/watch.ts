@@ -3,6 +3,7 @@ import { ANNOTATION_GATE, FLAGGER_API_VERSION } from '#api/names.ts'
 import { connect, type Where } from '#cli/cluster.ts'
 import { InputError } from '#cli/input.ts'
 import { isExpired, KubeError, type KubeClient } from '#kube/client.ts'
+import { isAtRest } from '#rollout/status.ts'
 
 export type WatchOptions = Where & {
   readonly name: string
@@ -13,7 +14,6 @@ export type WatchOptions = Where & {
 
 type Asked = { readonly client: KubeClient; readonly name: string; readonly namespace: string; readonly signal: AbortSignal }
 
-const RESTING: ReadonlySet<string> = new Set(['Initialized', 'Succeeded', 'Failed'])
 /** Between two looks: the server ends a watch now and then, laptops change their networks, API servers are replaced. */
 const AGAIN_AFTER_MS = 1_000
 
@@ -69,7 +69,7 @@ async function look(asked: Asked, tell: (line: string) => void): Promise<number 
     return undefined
   }
   tell(lineOf(canary))
-  if (isResting(canary)) {
+  if (isAtRest(canary.status ?? {})) {
     // Just after `kubectl set image` the phase is still that of the run before.
     const { kind, name: target } = canary.spec.targetRef
     return (await isPending(asked, kind, target)) ? undefined : verdict(canary)
@@ -78,7 +78,7 @@ async function look(asked: Asked, tell: (line: string) => void): Promise<number 
     if (event.type === 'ERROR') throw new KubeError({ status: event.status, reason: 'Watch', message: event.message })
     if (event.type === 'BOOKMARK') continue
     if (event.type === 'DELETED') throw new InputError(`Canary ${name} was deleted`)
-    if (isResting(event.object as Canary)) return await look(asked, tell)
+    if (isAtRest((event.object as Canary).status ?? {})) return await look(asked, tell)
     tell(lineOf(event.object as Canary))
   }
   return undefined
@@ -91,8 +91,6 @@ export function lineOf({ metadata, status }: Canary): string {
   const served = gate?.effectiveWeight === undefined ? '' : ` (served as ${gate.effectiveWeight} %)`
   return `${metadata.name}: ${phase}, weight ${canaryWeight} %${served}${failed}${gate?.reason ? `; ${gate.reason}` : ''}`
 }
-
-const isResting = ({ status }: Canary): boolean => RESTING.has(status?.phase ?? '')
 
 /** Whether the webhook holds a change of a workload; nobody holds one of a Service, or of what one may not read. */
 async function isPending({ client, namespace, signal }: Asked, kind: string, name: string): Promise<boolean> {

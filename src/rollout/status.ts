@@ -11,6 +11,10 @@ export const timeOf = (text: string | undefined): number | undefined => {
 
 export const phaseOf = (status: CanaryStatus): Phase => (status.phase === undefined || status.phase === '' ? 'Initializing' : status.phase) as Phase
 
+const AT_REST: readonly Phase[] = ['Initialized', 'Succeeded', 'Failed']
+/** No run is under way, and none waits to begin. */
+export const isAtRest = (status: CanaryStatus): boolean => AT_REST.includes(phaseOf(status))
+
 type Gate = NonNullable<CanaryStatus['gate']>
 
 /** The status with some of `status.gate` replaced; an undefined value removes the field. */
